@@ -1,0 +1,104 @@
+//! Why a caller did not get what it asked of a pool.
+
+use std::time::Duration;
+
+use crate::exit::Exit;
+use crate::id::ChildId;
+
+/// Why a lease was not granted. Nothing has been started on the caller's behalf.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LeaseError {
+    /// As many callers wait as may.
+    #[error("{waiting} callers already wait for pool {pool}; try again in {retry_after:?}")]
+    QueueFull {
+        /// The pool.
+        pool: String,
+        /// How many wait.
+        waiting: usize,
+        /// When a place is likely to be free.
+        retry_after: Duration,
+    },
+    /// The jobs waiting and running hold as many bytes as they may.
+    #[error("pool {pool} holds {admitted} of {budget} bytes, no room for {asked}; try again in {retry_after:?}")]
+    BytesFull {
+        /// The pool.
+        pool: String,
+        /// Bytes asked for.
+        asked: u64,
+        /// Bytes waiting and running.
+        admitted: u64,
+        /// Bytes allowed.
+        budget: u64,
+        /// When room is likely.
+        retry_after: Duration,
+    },
+    /// The job alone is larger than the pool's whole budget; waiting will not help.
+    #[error("a job of {asked} bytes exceeds the budget of pool {pool}, {budget} bytes")]
+    TooLarge {
+        /// The pool.
+        pool: String,
+        /// Bytes asked for.
+        asked: u64,
+        /// Bytes allowed.
+        budget: u64,
+    },
+    /// The deadline came before a child was free.
+    #[error("no child of pool {pool} was free before the deadline")]
+    Deadline {
+        /// The pool.
+        pool: String,
+    },
+    /// The pool has failed too often and is down until its supervisor restarts it.
+    #[error("pool {pool} is down after repeated failures; try again in {retry_after:?}")]
+    Unavailable {
+        /// The pool.
+        pool: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The pool is shutting down, or was never started.
+    #[error("pool {pool} is not open")]
+    Closed {
+        /// The pool.
+        pool: String,
+    },
+}
+
+/// Why a job brought nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError<E: std::error::Error + 'static> {
+    /// No child could be had.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The worker says that the input is at fault.
+    #[error("the job failed")]
+    Job(#[source] E),
+    /// The worker says that it is itself at fault; it is being replaced.
+    #[error("the worker failed")]
+    Worker(#[source] E),
+    /// The deadline came; the job was cancelled and the child lives on.
+    #[error("the deadline came while {child} was at work")]
+    Deadline {
+        /// Who was at work.
+        child: ChildId,
+    },
+    /// The child ended under the job, for another reason than [`RunError::Worker`].
+    #[error("{child} ended under the job ({exit})")]
+    ChildEnded {
+        /// Who ended.
+        child: ChildId,
+        /// What is known of the reason.
+        exit: Exit,
+    },
+}
+
+impl<E: std::error::Error + 'static> RunError<E> {
+    /// Whether another child may do better with the same job.
+    #[must_use]
+    pub fn is_worth_a_retry(&self) -> bool {
+        match self {
+            Self::Worker(_) | Self::ChildEnded { .. } => true,
+            Self::Lease(_) | Self::Job(_) | Self::Deadline { .. } => false,
+        }
+    }
+}

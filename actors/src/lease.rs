@@ -1,0 +1,135 @@
+//! The right to use one child, for as long as it is held.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ractor::ActorRef;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::child::{JobEnd, Run};
+use crate::error::RunError;
+use crate::exit::Exit;
+use crate::id::ChildId;
+use crate::pool::core::{Grant, Outcome};
+use crate::pool::shared::Shared;
+use crate::worker::{Failure, Worker};
+
+/// What a caller asks a pool for.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand {
+    /// Bytes that the job will hold, for the pool's budget.
+    pub bytes: u64,
+    /// Until when the caller waits for a child, and by when its jobs have to be done.
+    pub deadline: Instant,
+}
+
+/// Proof that a child is lent; checks it in when dropped, wherever that happens.
+pub(crate) struct Ticket<W: Worker> {
+    pub(crate) shared: Arc<Shared<W>>,
+    pub(crate) grant: Grant<ActorRef<Run<W>>>,
+    /// Jobs that have ended on this lease.
+    pub(crate) jobs: u64,
+    pub(crate) outcome: Outcome,
+}
+
+impl<W: Worker> Drop for Ticket<W> {
+    fn drop(&mut self) {
+        let outcome = std::mem::replace(&mut self.outcome, Outcome::Lost);
+        self.shared.check_in(self.grant.key, self.grant.bytes, outcome);
+    }
+}
+
+/// One child, lent to one caller. Dropping it checks the child in; dropping it during a job cancels the job.
+pub struct Lease<W: Worker> {
+    ticket: Option<Ticket<W>>,
+    child: ChildId,
+    deadline: Instant,
+}
+
+impl<W: Worker> Lease<W> {
+    pub(crate) fn new(shared: Arc<Shared<W>>, grant: Grant<ActorRef<Run<W>>>, deadline: Instant) -> Self {
+        let child = grant.key.within(shared.name());
+        let ticket = Ticket {
+            shared,
+            grant,
+            jobs: 0,
+            outcome: Outcome::Unused,
+        };
+        Self {
+            ticket: Some(ticket),
+            child,
+            deadline,
+        }
+    }
+
+    /// The child that is lent.
+    #[must_use]
+    pub fn child(&self) -> &ChildId {
+        &self.child
+    }
+
+    /// Runs `job` on the child, by the lease's deadline.
+    ///
+    /// The worker is expected to end by the deadline itself. Past it and the pool's grace the job is
+    /// cancelled; if that does not help either, the child is killed and replaced.
+    ///
+    /// # Errors
+    /// See [`RunError`]. After [`RunError::Worker`] and [`RunError::ChildEnded`] this lease is spent, and
+    /// every further job on it fails in the same way.
+    pub async fn run(&mut self, job: W::Job) -> Result<W::Output, RunError<W::Error>> {
+        let ended = |child: &ChildId, exit| RunError::ChildEnded {
+            child: child.clone(),
+            exit,
+        };
+        let Some(mut ticket) = self.ticket.take() else {
+            return Err(ended(&self.child, Exit::Killed));
+        };
+        ticket.outcome = Outcome::Lost;
+        let shared = Arc::clone(&ticket.shared);
+        let key = ticket.grant.key;
+        let actor = ticket.grant.handle.clone();
+        let grace = shared.cancel_grace();
+        let (reply, answer) = oneshot::channel();
+        let run = Run {
+            job,
+            ticket,
+            cancel_at: self.deadline + grace,
+            reply,
+        };
+        // A message that cannot be delivered is dropped here, ticket and all.
+        if actor.cast(run).is_err() {
+            return Err(ended(&self.child, Exit::Killed));
+        }
+        match timeout_at(self.deadline + grace * 2, answer).await {
+            Ok(Ok(answer)) => {
+                match answer.ticket.outcome {
+                    Outcome::Done { .. } | Outcome::Unused => self.ticket = Some(answer.ticket),
+                    Outcome::Broken(_) | Outcome::Lost => drop(answer.ticket),
+                }
+                answer.result.map_err(|end| match end {
+                    JobEnd::Failed(Failure::Job(error)) => RunError::Job(error),
+                    JobEnd::Failed(Failure::Worker(error)) => RunError::Worker(error),
+                    JobEnd::Deadline => RunError::Deadline {
+                        child: self.child.clone(),
+                    },
+                })
+            }
+            // The child ended with the job in its hands: a panic, or a kill from outside.
+            Ok(Err(_)) => Err(ended(&self.child, Exit::Killed)),
+            Err(_) => {
+                shared.condemn(key, Exit::Hung);
+                Err(ended(&self.child, Exit::Hung))
+            }
+        }
+    }
+}
+
+impl<W: Worker> fmt::Debug for Lease<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("child", &self.child)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}

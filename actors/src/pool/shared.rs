@@ -1,0 +1,209 @@
+//! What a pool's handles, leases and actor share: the books under a short lock, and the way to the actor.
+//!
+//! The lock is held for a decision only, never across an await, and never while an effect is carried out:
+//! an effect may drop a lease, and that takes the lock again.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ractor::ActorRef;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+use crate::child::Run;
+use crate::clock::{Clock, Moment};
+use crate::error::LeaseError;
+use crate::event::{Bus, Event};
+use crate::exit::Exit;
+use crate::id::Key;
+use crate::lease::Lease;
+use crate::pool::core::{Effect, Lend, Outcome, PoolCore};
+use crate::pool::spec::PoolSpec;
+use crate::pool::supervisor::PoolMessage;
+use crate::snapshot::PoolSnapshot;
+use crate::worker::Worker;
+
+pub(crate) type ChildRef<W> = ActorRef<Run<W>>;
+type Granted<W> = Result<Lease<W>, LeaseError>;
+type PoolEffect<W> = Effect<ChildRef<W>, Token<W>>;
+
+/// The way back to a waiting caller.
+pub(crate) struct Token<W: Worker> {
+    sender: oneshot::Sender<Granted<W>>,
+    deadline: Instant,
+}
+
+pub(crate) struct Shared<W: Worker> {
+    pub(crate) spec: PoolSpec,
+    pub(crate) worker: Arc<W::Spec>,
+    clock: Clock,
+    bus: Bus,
+    core: Mutex<PoolCore<ChildRef<W>, Token<W>>>,
+    actor: Mutex<Option<ActorRef<PoolMessage<W>>>>,
+    /// Changes whenever the number of serving children may have, or the pool's phase.
+    changed: watch::Sender<()>,
+}
+
+/// What became of asking for a lease, as the shell sees it.
+pub(crate) enum Asked<W: Worker> {
+    Granted(Lease<W>),
+    Queued(u64, oneshot::Receiver<Granted<W>>),
+    Refused(LeaseError),
+}
+
+impl<W: Worker> Shared<W> {
+    pub(crate) fn new(spec: PoolSpec, worker: W::Spec, bus: Bus) -> Self {
+        Self {
+            core: Mutex::new(PoolCore::new(spec.clone())),
+            spec,
+            worker: Arc::new(worker),
+            clock: Clock::new(),
+            bus,
+            actor: Mutex::new(None),
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.spec.name
+    }
+
+    pub(crate) fn cancel_grace(&self) -> Duration {
+        self.spec.cancel_grace
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    pub(crate) fn ask(self: &Arc<Self>, bytes: u64, deadline: Instant) -> Asked<W> {
+        let mut answer = None;
+        let lend = {
+            let mut core = self.lock();
+            core.lend(self.clock.now(), bytes, self.clock.moment(deadline), || {
+                let (sender, receiver) = oneshot::channel();
+                answer = Some(receiver);
+                Token { sender, deadline }
+            })
+        };
+        match (lend, answer) {
+            (Lend::Granted(grant), _) => Asked::Granted(Lease::new(Arc::clone(self), grant, deadline)),
+            (Lend::Queued(id), Some(answer)) => Asked::Queued(id, answer),
+            (Lend::Refused(error), _) => Asked::Refused(error),
+            (Lend::Queued(_), None) => Asked::Refused(LeaseError::Closed {
+                pool: self.spec.name.to_string(),
+            }),
+        }
+    }
+
+    pub(crate) fn cancel_wait(&self, id: u64, timed_out: bool) {
+        self.lock().cancel_wait(id, timed_out);
+    }
+
+    pub(crate) fn check_in(self: &Arc<Self>, key: Key, bytes: u64, outcome: Outcome) {
+        self.decide(|core, now| core.check_in(now, key, bytes, outcome));
+    }
+
+    pub(crate) fn condemn(self: &Arc<Self>, key: Key, exit: Exit) {
+        self.decide(|core, now| core.condemn(now, key, exit));
+    }
+
+    pub(crate) fn retire(self: &Arc<Self>, slot: u32) -> bool {
+        let (begun, effects) = self.lock().retire(self.clock.now(), slot);
+        self.carry_out(effects);
+        begun
+    }
+
+    pub(crate) fn drain(self: &Arc<Self>) {
+        self.decide(PoolCore::drain);
+        self.changed.send_replace(());
+    }
+
+    pub(crate) fn tell_starting(&self, key: Key) {
+        let child = key.within(&self.spec.name);
+        self.bus.tell(Event::ChildStarting { child });
+    }
+
+    pub(crate) fn started(self: &Arc<Self>, key: Key, child: ChildRef<W>) {
+        self.decide(|core, now| core.started(now, key, child));
+        self.changed.send_replace(());
+    }
+
+    pub(crate) fn start_failed(self: &Arc<Self>, key: Key, why: String) {
+        self.decide(|core, now| core.start_failed(now, key, why));
+        self.changed.send_replace(());
+    }
+
+    pub(crate) fn ended(self: &Arc<Self>, key: Key, exit: Exit) {
+        self.decide(|core, now| core.ended(now, key, exit));
+        self.changed.send_replace(());
+    }
+
+    /// A new actor takes the pool over and opens it.
+    pub(crate) fn open(self: &Arc<Self>, actor: ActorRef<PoolMessage<W>>) {
+        *self.actor.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
+        self.decide(PoolCore::open);
+    }
+
+    /// The actor is gone.
+    pub(crate) fn close(self: &Arc<Self>) {
+        self.actor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.decide(|core, _| core.close());
+        self.changed.send_replace(());
+    }
+
+    pub(crate) fn wants(&self, key: Key) -> bool {
+        self.lock().wants(key)
+    }
+
+    pub(crate) fn serving(&self) -> usize {
+        self.lock().serving()
+    }
+
+    pub(crate) fn snapshot(&self) -> PoolSnapshot {
+        self.lock().snapshot(self.clock.now())
+    }
+
+    fn decide(
+        self: &Arc<Self>,
+        decision: impl FnOnce(&mut PoolCore<ChildRef<W>, Token<W>>, Moment) -> Vec<PoolEffect<W>>,
+    ) {
+        let effects = {
+            let mut core = self.lock();
+            decision(&mut core, self.clock.now())
+        };
+        self.carry_out(effects);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PoolCore<ChildRef<W>, Token<W>>> {
+        // The books are plain data and every change to them is complete before anything can panic.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn carry_out(self: &Arc<Self>, effects: Vec<PoolEffect<W>>) {
+        for effect in effects {
+            match effect {
+                Effect::Start { key, delay } => self.tell_actor(PoolMessage::Start { key, delay }),
+                Effect::Stop { handle } => handle.stop(None),
+                Effect::Kill { handle } => handle.kill(),
+                Effect::Grant { token, grant } => {
+                    let lease = Lease::new(Arc::clone(self), grant, token.deadline);
+                    // A caller that has gone gives the lease back by dropping it.
+                    drop(token.sender.send(Ok(lease)));
+                }
+                Effect::Refuse { token, error } => drop(token.sender.send(Err(error))),
+                Effect::Tell(event) => self.bus.tell(event),
+                Effect::Escalate { cause } => self.tell_actor(PoolMessage::Escalate { cause }),
+                Effect::Drained => self.tell_actor(PoolMessage::Drained),
+            }
+        }
+    }
+
+    fn tell_actor(&self, message: PoolMessage<W>) {
+        let actor = self.actor.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(actor) = actor {
+            // Without an actor the pool is closed, and whoever asked has been told.
+            let _ = actor.cast(message);
+        }
+    }
+}

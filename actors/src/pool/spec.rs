@@ -1,0 +1,62 @@
+//! What a pool is made from: sizes, bounds and policies, each with a sane default and the reason for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::recycle::RecycleLimits;
+use crate::restart::{BackoffSpec, RestartIntensity};
+
+/// Sizes, bounds and policies of one pool.
+#[derive(Clone, Debug)]
+pub struct PoolSpec {
+    /// The pool's name, the first part of its children's ids.
+    pub name: Arc<str>,
+    /// Children kept. At least 1. During a recycle one more may exist.
+    pub size: u32,
+    /// Callers that may wait. Default 1,024: more than any deadline can serve, and small.
+    pub max_waiting: usize,
+    /// Bytes of all jobs waiting and running. Default 256 MiB.
+    pub max_bytes: u64,
+    /// When healthy children are replaced. Default never.
+    pub recycle: RecycleLimits,
+    /// Restarts allowed before the pool gives up. Default 5 in 10 s.
+    pub restarts: RestartIntensity,
+    /// Delays before restarts. Default 10 ms up to 1 s, forgiven after 5 min.
+    pub backoff: BackoffSpec,
+    /// How long a worker may take to start. Default 30 s.
+    pub start_timeout: Duration,
+    /// How long a worker may take to stop before it is dropped. Default 5 s.
+    pub stop_grace: Duration,
+    /// How long past its deadline a job may take to end by itself, and then to be cancelled. Default 100 ms
+    /// each: a worker that knows its deadline ends within one tick of its own clock.
+    pub cancel_grace: Duration,
+    /// Seed of all jitter. Default 0; a fixed seed makes the policies repeat themselves exactly.
+    pub seed: u64,
+}
+
+impl PoolSpec {
+    /// A pool called `name` of `size` children, with the defaults above.
+    #[must_use]
+    pub fn new(name: &str, size: u32) -> Self {
+        Self {
+            name: name.into(),
+            size: size.max(1),
+            max_waiting: 1024,
+            max_bytes: 256 << 20,
+            recycle: RecycleLimits::NEVER,
+            restarts: RestartIntensity {
+                intensity: 5,
+                period: Duration::from_secs(10),
+            },
+            backoff: BackoffSpec {
+                base: Duration::from_millis(10),
+                cap: Duration::from_secs(1),
+                reset_after: Duration::from_secs(300),
+            },
+            start_timeout: Duration::from_secs(30),
+            stop_grace: Duration::from_secs(5),
+            cancel_grace: Duration::from_millis(100),
+            seed: 0,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The pool's actor: starts children, hears of their ends, and nothing else. No job passes through it.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
+use tokio::time::{sleep, timeout};
+
+use crate::child::{ChildActor, ChildArguments};
+use crate::exit::Exit;
+use crate::id::Key;
+use crate::pool::shared::{ChildRef, Shared};
+use crate::task::spawn_named;
+use crate::worker::Worker;
+
+/// What the pool's actor is told. The number of these is bounded by the number of children.
+pub(crate) enum PoolMessage<W: Worker> {
+    Start { key: Key, delay: Duration },
+    Up { key: Key, child: ChildRef<W> },
+    NotUp { key: Key, why: String },
+    Escalate { cause: Exit },
+    Drained,
+}
+
+pub(crate) struct PoolActor<W>(PhantomData<fn() -> W>);
+
+impl<W> PoolActor<W> {
+    pub(crate) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+pub(crate) struct PoolHold<W: Worker> {
+    shared: Arc<Shared<W>>,
+    children: HashMap<ActorId, Key>,
+}
+
+/// However the actor ends, nobody is left waiting for it.
+impl<W: Worker> Drop for PoolHold<W> {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl<W: Worker> Actor for PoolActor<W> {
+    type Msg = PoolMessage<W>;
+    type State = PoolHold<W>;
+    type Arguments = Arc<Shared<W>>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        shared: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        shared.open(myself);
+        Ok(PoolHold {
+            shared,
+            children: HashMap::new(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            PoolMessage::Start { key, delay } => {
+                spawn_named("child start", start(Arc::clone(&state.shared), myself, key, delay));
+            }
+            PoolMessage::Up { key, child } => {
+                let gone = child.get_status() >= ActorStatus::Stopping;
+                state.children.insert(child.get_id(), key);
+                state.shared.started(key, child.clone());
+                if gone {
+                    // Its end was reported before its start and nobody knew it then.
+                    state.children.remove(&child.get_id());
+                    state.shared.ended(key, Exit::Killed);
+                }
+            }
+            PoolMessage::NotUp { key, why } => state.shared.start_failed(key, why),
+            PoolMessage::Escalate { cause } => {
+                return Err(format!("restart budget spent, last by: {cause}").into());
+            }
+            PoolMessage::Drained => myself.stop(None),
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let (child, exit) = match event {
+            SupervisionEvent::ActorFailed(child, error) => (child, Exit::Panicked(error.to_string())),
+            // The books know better if the pool sent it; otherwise somebody killed it.
+            SupervisionEvent::ActorTerminated(child, ..) => (child, Exit::Killed),
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
+        };
+        if let Some(key) = state.children.remove(&child.get_id()) {
+            state.shared.ended(key, exit);
+        }
+        Ok(())
+    }
+}
+
+/// Starts one child beside the actor, so that a slow start stalls nobody, and reports back.
+async fn start<W: Worker>(
+    shared: Arc<Shared<W>>,
+    pool: ActorRef<PoolMessage<W>>,
+    key: Key,
+    delay: Duration,
+) {
+    if !delay.is_zero() {
+        sleep(delay).await;
+    }
+    if !shared.wants(key) {
+        return;
+    }
+    let arguments = ChildArguments {
+        spec: Arc::clone(&shared.worker),
+        id: key.within(shared.name()),
+        stop_grace: shared.spec.stop_grace,
+    };
+    shared.tell_starting(key);
+    let starting = Actor::spawn_linked(None, ChildActor::<W>::new(), arguments, pool.get_cell());
+    let told = match timeout(shared.spec.start_timeout, starting).await {
+        Ok(Ok((child, _))) => pool.cast(PoolMessage::Up {
+            key,
+            child: child.clone(),
+        })
+        .map_err(|_| child.kill()),
+        Ok(Err(error)) => pool
+            .cast(PoolMessage::NotUp {
+                key,
+                why: innermost(&error),
+            })
+            .map_err(|_| ()),
+        Err(_) => pool
+            .cast(PoolMessage::NotUp {
+                key,
+                why: format!("not up within {:?}", shared.spec.start_timeout),
+            })
+            .map_err(|_| ()),
+    };
+    // Without its actor the pool is closed, and so is everything that could want this child.
+    let _ = told;
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}

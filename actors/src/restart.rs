@@ -1,0 +1,196 @@
+//! When a child that failed may start again: how often ([`RestartBudget`]) and how soon ([`Backoff`]).
+//!
+//! Both are pure policies. The budget is OTP's intensity and period over a sliding window; past it the
+//! supervisor gives up and its own supervisor decides. The backoff is decorrelated jitter, so that children
+//! that died together do not come back together.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::clock::Moment;
+
+/// At most `intensity` restarts in any `period`: OTP's restart intensity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestartIntensity {
+    /// Restarts allowed within the period; 0 allows none.
+    pub intensity: u32,
+    /// Length of the sliding window.
+    pub period: Duration,
+}
+
+/// The restarts of one supervisor within its window.
+#[derive(Clone, Debug)]
+pub struct RestartBudget {
+    allowed: RestartIntensity,
+    recent: VecDeque<Moment>,
+}
+
+impl RestartBudget {
+    /// An unspent budget.
+    #[must_use]
+    pub fn new(allowed: RestartIntensity) -> Self {
+        Self {
+            allowed,
+            recent: VecDeque::new(),
+        }
+    }
+
+    /// Takes one restart from the budget at `now`. `false` means it is spent: do not restart, escalate.
+    ///
+    /// Holds at most `intensity` moments, whatever happens.
+    pub fn take(&mut self, now: Moment) -> bool {
+        while self
+            .recent
+            .front()
+            .is_some_and(|then| now.since(*then) >= self.allowed.period)
+        {
+            self.recent.pop_front();
+        }
+        if self.recent.len() >= self.allowed.intensity as usize {
+            return false;
+        }
+        self.recent.push_back(now);
+        true
+    }
+}
+
+/// How the delay before a restart grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackoffSpec {
+    /// The shortest delay but for the very first restart, which is immediate.
+    pub base: Duration,
+    /// The longest delay.
+    pub cap: Duration,
+    /// A child that has lived this long has proved itself: its next failure starts from the beginning.
+    pub reset_after: Duration,
+}
+
+/// Decorrelated jitter: each delay lies between `base` and three times the one before, under `cap`.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    spec: BackoffSpec,
+    last: Option<Duration>,
+}
+
+impl Backoff {
+    /// A backoff that has seen no failure.
+    #[must_use]
+    pub fn new(spec: BackoffSpec) -> Self {
+        Self { spec, last: None }
+    }
+
+    /// The delay before restarting a child that lived for `lived`.
+    ///
+    /// The first restart is immediate, because most crashes do not repeat and capacity is missing meanwhile.
+    pub fn after_crash(&mut self, lived: Duration, rng: &mut Rng) -> Duration {
+        if lived >= self.spec.reset_after {
+            self.last = None;
+        }
+        if self.last.is_none() {
+            self.last = Some(Duration::ZERO);
+            return Duration::ZERO;
+        }
+        self.next(rng)
+    }
+
+    /// The delay before trying a start again that has just failed; never immediate.
+    pub fn after_failed_start(&mut self, rng: &mut Rng) -> Duration {
+        self.next(rng)
+    }
+
+    fn next(&mut self, rng: &mut Rng) -> Duration {
+        let base = self.spec.base;
+        let ceiling = self.last.unwrap_or_default().saturating_mul(3).max(base);
+        let spread = ceiling.saturating_sub(base);
+        let delay = (base + spread.mul_f64(rng.f64())).min(self.spec.cap);
+        self.last = Some(delay);
+        delay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fastrand::Rng;
+    use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::at(Duration::from_millis(millis))
+    }
+
+    fn budget(intensity: u32, period_ms: u64) -> RestartBudget {
+        RestartBudget::new(RestartIntensity {
+            intensity,
+            period: Duration::from_millis(period_ms),
+        })
+    }
+
+    #[test]
+    fn the_window_slides() {
+        let mut budget = budget(2, 100);
+        let table = [(0, true), (10, true), (20, false), (99, false), (100, true), (105, false), (110, true)];
+        for (now, expected) in table {
+            assert_eq!(budget.take(at(now)), expected, "at {now} ms");
+        }
+    }
+
+    #[test]
+    fn no_intensity_allows_no_restart() {
+        assert!(!budget(0, 100).take(at(0)));
+    }
+
+    const SPEC: BackoffSpec = BackoffSpec {
+        base: Duration::from_millis(10),
+        cap: Duration::from_secs(1),
+        reset_after: Duration::from_secs(60),
+    };
+
+    #[test]
+    fn the_first_restart_is_immediate_and_a_long_life_forgives() {
+        let mut rng = Rng::with_seed(3);
+        let mut backoff = Backoff::new(SPEC);
+        assert_eq!(backoff.after_crash(Duration::ZERO, &mut rng), Duration::ZERO);
+        assert!(backoff.after_crash(Duration::ZERO, &mut rng) >= SPEC.base);
+        assert_eq!(backoff.after_crash(SPEC.reset_after, &mut rng), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_failed_start_is_never_retried_at_once() {
+        let mut rng = Rng::with_seed(3);
+        assert!(Backoff::new(SPEC).after_failed_start(&mut rng) >= SPEC.base);
+    }
+
+    proptest! {
+        #[test]
+        fn restarts_in_any_window_stay_within_the_intensity(
+            steps in prop::collection::vec(0u64..80, 1..200), intensity in 0u32..6, period in 1u64..200,
+        ) {
+            let mut budget = budget(intensity, period);
+            let mut now = 0;
+            let mut taken: Vec<u64> = Vec::new();
+            for step in steps {
+                now += step;
+                if budget.take(at(now)) { taken.push(now) }
+                let in_window = taken.iter().filter(|then| now - **then < period).count();
+                prop_assert!(in_window <= intensity as usize);
+                prop_assert!(budget.recent.len() <= intensity as usize);
+            }
+        }
+
+        #[test]
+        fn delays_stay_between_base_and_cap_and_repeat_by_seed(seed: u64, crashes in 2usize..50) {
+            let delays = |seed| {
+                let (mut rng, mut backoff) = (Rng::with_seed(seed), Backoff::new(SPEC));
+                (0..crashes).map(|_| backoff.after_crash(Duration::ZERO, &mut rng)).collect::<Vec<_>>()
+            };
+            let first = delays(seed);
+            prop_assert_eq!(&first, &delays(seed));
+            for pair in first[1..].windows(2) {
+                prop_assert!(pair[1] >= SPEC.base && pair[1] <= SPEC.cap && pair[1] <= pair[0] * 3);
+            }
+        }
+    }
+}
