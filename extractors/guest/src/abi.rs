@@ -33,9 +33,6 @@ pub fn decode_output(output: &[u8]) -> Option<Document> {
 mod exports {
     use std::alloc::{Layout, alloc as allocate, dealloc};
 
-    use talc::TalcSyncCell;
-    use talc::source::WasmGrowAndExtend;
-
     use crate::input::Hints;
 
     #[global_allocator]
