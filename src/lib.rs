@@ -1,1 +1,41 @@
-//! .
+//! EventMesh turns web pages into clean, structured content: Markdown, text, metadata, links and tables.
+//!
+//! ```no_run
+//! use eventmesh::{Engine, Request};
+//!
+//! # async fn host() -> Result<(), Box<dyn std::error::Error>> {
+//! let engine = Engine::builder().start().await?;
+//! let answer = engine.extract(Request::path("page.html").base_url("https://example.com/")).document().await?;
+//! println!("{}", answer.document.markdown);
+//! engine.shutdown(std::time::Duration::from_secs(10)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - Every page runs in a WASM instance of its own, under a deadline and a memory limit.
+//! - The workers are supervised: they are replaced when they fail, recycled before they hurt, and every accepted
+//!   request gets exactly one terminal answer, whatever happens to them.
+//! - An [`Engine`] keeps nothing global: two in one process never meet.
+//!
+//! The files of this crate are the way of a request: [`Request`] → `admission` → `fetch` → `gate` → the pool →
+//! [`Reply`]. `pipeline.rs` is that way as one function.
+
+mod admission;
+pub mod cli;
+mod config;
+mod engine;
+mod error;
+mod fetch;
+mod gate;
+mod pipeline;
+mod reply;
+mod request;
+
+pub use config::{Config, FetchLimits};
+pub use engine::{Engine, EngineBuilder, EngineSnapshot, SandboxSnapshot, StartError};
+pub use error::{Error, ErrorKind};
+pub use eventmesh_actors as actors;
+pub use eventmesh_extractors::wasm::ArtifactCache;
+pub use eventmesh_extractors::{Document, Image, Json, Link, Metadata, PageType, Table};
+pub use reply::{Answer, Chunk, Head, Reply, Timing};
+pub use request::{Request, Source};

@@ -1,0 +1,164 @@
+//! The command line: what was typed, what it means, and the exit code that tells how it went.
+//!
+//! Results go to standard output, everything else to standard error.
+
+mod batch;
+mod exit;
+mod extract;
+mod tree;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::Config;
+use crate::engine::{Engine, StartError};
+use exit::Exit;
+
+/// Turns web pages into clean structured content, each in a sandbox of its own.
+#[derive(Debug, Parser)]
+#[command(version, about, long_about = None, after_help = EXIT_CODES, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Says more on standard error; -vv says everything. EVENTMESH_LOG takes a filter instead.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    all is well
+  1    a fault of eventmesh
+  2    the command line, or a setting, makes no sense
+  3    batch: some inputs failed, the others are done
+  4    the source cannot be read
+  5    the source is nothing that can be extracted, or is too large
+  6    the extraction ran into a limit, or crashed
+  7    the engine is overloaded, down or shutting down
+  8    the output cannot be written
+  130  interrupted";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Extracts one page from a file, a URL or standard input
+    Extract(extract::ExtractArgs),
+    /// Extracts many pages, one JSON object a line in and out
+    Batch(batch::BatchArgs),
+    /// Prints the live tree of workers in the middle of a short run
+    Tree(tree::TreeArgs),
+    /// Prints the completions of a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// What every command that runs an engine takes.
+#[derive(Debug, Args)]
+struct EngineArgs {
+    /// Workers, one thread each [default: one per core]
+    #[arg(long, value_name = "N")]
+    workers: Option<u32>,
+    /// Seconds for one page, from acceptance to its answer
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    timeout: Duration,
+    /// MiB of one page, decompressed
+    #[arg(long, value_name = "MIB", default_value_t = 32)]
+    max_page: u32,
+    /// MiB of memory that one page may need
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    page_memory: u32,
+    /// Directory for compiled code, readable and writable by nobody else [default: the user's cache directory]
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+}
+
+impl EngineArgs {
+    fn config(&self) -> Config {
+        let mut config = Config {
+            deadline: self.timeout,
+            max_page_bytes: u64::from(self.max_page) << 20,
+            page_memory: usize::try_from(u64::from(self.page_memory) << 20).unwrap_or(usize::MAX),
+            ..Config::default()
+        };
+        config.keep_resident = config.keep_resident.min(config.page_memory);
+        config.max_admitted_bytes = config.max_admitted_bytes.max(config.max_page_bytes);
+        if let Some(workers) = self.workers {
+            config.workers = workers;
+        }
+        if let Some(directory) = &self.cache_dir {
+            config.artifact_cache = crate::ArtifactCache::Directory(directory.clone());
+        }
+        config
+    }
+
+    async fn start(&self) -> Result<Engine, Exit> {
+        Engine::builder().config(self.config()).start().await.map_err(|error| match &error {
+            StartError::Config { .. } => Exit::usage(error),
+            StartError::Fetcher(_)
+            | StartError::Sandbox(_)
+            | StartError::Tree(_)
+            | StartError::NotReady { .. }
+            | StartError::Interrupted { .. } => Exit::fault("failed to start the engine", error),
+        })
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "must be more than 0 seconds".to_owned())
+}
+
+impl Cli {
+    /// The log level that was asked for.
+    #[must_use]
+    pub fn log_level(&self) -> &'static str {
+        match self.verbose {
+            0 => "warn",
+            1 => "eventmesh=debug,eventmesh_actors=info,eventmesh_extractors=debug,warn",
+            _ => "trace",
+        }
+    }
+
+    /// Does what was asked for.
+    pub async fn run(self) -> ExitCode {
+        let done = match self.command {
+            Command::Extract(arguments) => extract::run(arguments).await,
+            Command::Batch(arguments) => batch::run(arguments).await,
+            Command::Tree(arguments) => tree::run(arguments).await,
+            Command::Completions { shell } => completions(shell),
+        };
+        exit::tell(done)
+    }
+}
+
+fn completions(shell: Shell) -> Result<(), Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "eventmesh", &mut script);
+    exit::write_out(&script)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn seconds_are_positive_numbers() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for bad in ["0", "-1", "x", "nan", "inf", "1e300"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

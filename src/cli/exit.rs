@@ -1,0 +1,101 @@
+//! How a command ended, and how it says so.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::error::Error;
+
+/// Why a command did not do all that was asked for.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    code: u8,
+    /// What is said on standard error; nothing if all has been said.
+    message: Option<String>,
+}
+
+impl Exit {
+    /// The command line, or what it names, makes no sense.
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self {
+            code: 2,
+            message: Some(message.to_string()),
+        }
+    }
+
+    /// Something inside went wrong.
+    pub(crate) fn fault(doing: &str, error: impl StdError) -> Self {
+        Self {
+            code: 1,
+            message: Some(format!("{doing}: {}", chain(&error))),
+        }
+    }
+
+    /// Some inputs failed, and each has said so.
+    pub(crate) fn some_failed() -> Self {
+        Self { code: 3, message: None }
+    }
+
+    /// An input, or the list of them, cannot be read.
+    pub(crate) fn unreadable(what: impl fmt::Display, error: &std::io::Error) -> Self {
+        Self {
+            code: 4,
+            message: Some(format!("failed to read {what}: {error}")),
+        }
+    }
+
+    /// The output cannot be written. A reader that has seen enough is told nothing.
+    pub(crate) fn unwritable(what: impl fmt::Display, error: &std::io::Error) -> Self {
+        let gone = error.kind() == std::io::ErrorKind::BrokenPipe;
+        Self {
+            code: 8,
+            message: (!gone).then(|| format!("failed to write {what}: {error}")),
+        }
+    }
+
+    /// Somebody pressed Ctrl-C.
+    pub(crate) fn interrupted() -> Self {
+        Self { code: 130, message: None }
+    }
+}
+
+impl From<Error> for Exit {
+    fn from(error: Error) -> Self {
+        Self {
+            code: error.kind().exit_code(),
+            message: Some(error.to_string()),
+        }
+    }
+}
+
+/// The last words of a command.
+#[expect(clippy::print_stderr, reason = "the last words of a command go to the terminal, whatever the log level")]
+pub(crate) fn tell(done: Result<(), Exit>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => {
+            if let Some(message) = exit.message {
+                eprintln!("eventmesh: {message}");
+            }
+            ExitCode::from(exit.code)
+        }
+    }
+}
+
+/// Writes a result to standard output.
+pub(crate) fn write_out(bytes: &[u8]) -> Result<(), Exit> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Exit::unwritable("to standard output", &error))
+}
+
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
+}

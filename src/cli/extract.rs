@@ -1,0 +1,123 @@
+//! `eventmesh extract`: one page in, one result out.
+
+use std::io::Read;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use tokio::signal::ctrl_c;
+
+use super::EngineArgs;
+use super::exit::{Exit, write_out};
+use crate::reply::Answer;
+use crate::request::Request;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  eventmesh extract page.html
+  eventmesh extract --format json https://example.com/
+  curl -s https://example.com/ | eventmesh extract --base-url https://example.com/ -
+  eventmesh extract --format text archive/page.html.gz
+
+Files ending in .gz are decompressed. Without a base URL, relative links of a file stay relative.")]
+pub(crate) struct ExtractArgs {
+    /// A file, an http or https URL, or - for standard input
+    source: String,
+    /// What to print
+    #[arg(short, long, value_enum, default_value_t = Format::Md)]
+    format: Format,
+    /// What relative links are resolved against [default: the URL it was found at]
+    #[arg(short, long, value_name = "URL")]
+    base_url: Option<String>,
+    /// The charset, if it is known from outside
+    #[arg(long, value_name = "LABEL")]
+    charset: Option<String>,
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Markdown
+    Md,
+    /// Plain text
+    Text,
+    /// Everything, as one JSON object
+    Json,
+    /// Clean HTML
+    Html,
+}
+
+pub(crate) async fn run(arguments: ExtractArgs) -> Result<(), Exit> {
+    let mut request = if arguments.source == "-" {
+        let limit = u64::from(arguments.engine.max_page) << 20;
+        Request::bytes(tokio::select! {
+            page = read_standard_input(limit) => page?,
+            _ = ctrl_c() => return Err(Exit::interrupted()),
+        })
+    } else {
+        request_for(&arguments.source)
+    };
+    if let Some(base_url) = arguments.base_url {
+        request = request.base_url(checked_base(&base_url).map_err(Exit::usage)?);
+    }
+    if let Some(charset) = arguments.charset {
+        request = request.charset(charset);
+    }
+    if arguments.format == Format::Html {
+        request = request.with_html();
+    }
+    let engine = arguments.engine.start().await?;
+    let answer = tokio::select! {
+        answer = engine.extract(request).document() => answer.map_err(Exit::from),
+        _ = ctrl_c() => Err(Exit::interrupted()),
+    };
+    engine.shutdown(Duration::ZERO).await;
+    write_out(rendered(answer?, arguments.format)?.as_bytes())
+}
+
+fn rendered(answer: Answer, format: Format) -> Result<String, Exit> {
+    let mut text = match format {
+        Format::Md => answer.document.markdown,
+        Format::Text => answer.document.text,
+        Format::Html => answer.document.html.unwrap_or_default(),
+        Format::Json => {
+            serde_json::to_string_pretty(&answer.document).map_err(|error| Exit::fault("failed to write JSON", error))?
+        }
+    };
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// What a source on the command line or in a list means: a URL if it looks like one, else a file.
+pub(crate) fn request_for(source: &str) -> Request {
+    if source.contains("://") { Request::url(source) } else { Request::path(source) }
+}
+
+/// A base URL that something can be resolved against.
+pub(crate) fn checked_base(base_url: &str) -> Result<String, String> {
+    match url::Url::parse(base_url) {
+        Ok(url) if !url.cannot_be_a_base() => Ok(url.into()),
+        Ok(_) => Err(format!("{base_url} is no base URL: nothing can be relative to it")),
+        Err(error) => Err(format!("{base_url} is no base URL: {error}")),
+    }
+}
+
+async fn read_standard_input(limit: u64) -> Result<Vec<u8>, Exit> {
+    // A thread of its own, which is left behind if nobody waits for it: a read of a pipe cannot be interrupted.
+    let read = tokio::task::spawn_blocking(move || {
+        let mut page = Vec::new();
+        std::io::stdin().lock().take(limit + 1).read_to_end(&mut page).map(|_| page)
+    });
+    let page = read
+        .await
+        .map_err(|error| Exit::fault("failed to read standard input", error))?
+        .map_err(|error| Exit::unreadable("standard input", &error))?;
+    if page.len() as u64 > limit {
+        let message = format!("the page is larger than {} MiB, the limit for one page; --max-page sets it", limit >> 20);
+        return Err(crate::error::Error::new(crate::error::ErrorKind::TooLarge, message).into());
+    }
+    Ok(page)
+}

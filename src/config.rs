@@ -1,0 +1,142 @@
+//! Every setting of an engine, its default, and why that number.
+
+use std::time::Duration;
+
+use eventmesh_actors::{BackoffSpec, RecycleLimits, RestartIntensity};
+use eventmesh_extractors::wasm::ArtifactCache;
+
+/// Settings of an engine. [`Config::default`] is what is used where nothing is said.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// WASM workers, one thread each. Default: one per core, since extraction is nothing but CPU.
+    pub workers: u32,
+    /// Requests accepted at once; more are refused. Default 1,024: with two cores that is seconds of work, and
+    /// nobody gains from waiting longer than that.
+    pub max_requests: usize,
+    /// Bytes of all pages held at once. Default 512 MiB.
+    pub max_admitted_bytes: u64,
+    /// Bytes of one page, decompressed. Default 32 MiB: a hundred times the median page, and what a guest of
+    /// 256 MiB can still parse.
+    pub max_page_bytes: u64,
+    /// Time for one request from acceptance to its answer. Default 30 s.
+    pub deadline: Duration,
+    /// Linear memory of one page, in bytes. Default 256 MiB.
+    pub page_memory: usize,
+    /// Memory that each slot keeps mapped between pages, in bytes. Default 4 MiB.
+    pub keep_resident: usize,
+    /// Where compiled code is kept. Default: the user's cache directory.
+    pub artifact_cache: ArtifactCache,
+    /// When healthy workers are replaced. Default every 100,000 pages ±10 %: instances are fresh for every page,
+    /// so this only bounds what the thread around them could gather.
+    pub recycle: RecycleLimits,
+    /// Restarts of workers before their pool gives up. Default 5 in 10 s.
+    pub restarts: RestartIntensity,
+    /// Delays between restarts. Default 10 ms up to 1 s, forgiven after 5 min.
+    pub backoff: BackoffSpec,
+    /// Limits on fetching a page by its URL.
+    pub fetch: FetchLimits,
+}
+
+/// Limits on fetching a page by its URL. The request's deadline holds besides.
+#[derive(Clone, Debug)]
+pub struct FetchLimits {
+    /// Time to connect. Default 10 s.
+    pub connect: Duration,
+    /// Time without a byte. Default 15 s.
+    pub idle: Duration,
+    /// Redirects followed. Default 10, as browsers do with 20 and half the patience.
+    pub redirects: usize,
+    /// Bytes on the wire, before decompression. Default 16 MiB.
+    pub wire_bytes: u64,
+    /// What the fetcher calls itself.
+    pub user_agent: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            workers: u32::try_from(cores).unwrap_or(1),
+            max_requests: 1024,
+            max_admitted_bytes: 512 << 20,
+            max_page_bytes: 32 << 20,
+            deadline: Duration::from_secs(30),
+            page_memory: 256 << 20,
+            keep_resident: 4 << 20,
+            artifact_cache: ArtifactCache::of_user(),
+            recycle: RecycleLimits {
+                jobs: Some(100_000),
+                bytes: None,
+                jitter: 0.1,
+            },
+            restarts: RestartIntensity {
+                intensity: 5,
+                period: Duration::from_secs(10),
+            },
+            backoff: BackoffSpec {
+                base: Duration::from_millis(10),
+                cap: Duration::from_secs(1),
+                reset_after: Duration::from_secs(300),
+            },
+            fetch: FetchLimits::default(),
+        }
+    }
+}
+
+impl Default for FetchLimits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            idle: Duration::from_secs(15),
+            redirects: 10,
+            wire_bytes: 16 << 20,
+            user_agent: concat!("eventmesh/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+impl Config {
+    /// Everything that is wrong with these settings, each as a sentence that says what to do. Empty if all is well.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |fine: bool, problem: &str| {
+            if !fine {
+                problems.push(problem.to_owned());
+            }
+        };
+        check((1..=1024).contains(&self.workers), "workers must be 1 to 1024");
+        check(self.max_requests >= 1, "max_requests must be at least 1");
+        check(self.max_page_bytes >= 1, "max_page_bytes must be at least 1");
+        check(
+            self.max_admitted_bytes >= self.max_page_bytes,
+            "max_admitted_bytes must be at least max_page_bytes, or the largest page would never be accepted",
+        );
+        check(
+            (16 << 20..=4usize << 30).contains(&self.page_memory),
+            "page_memory must be 16 MiB to 4 GiB: less does not hold the guest, more a 32-bit guest cannot address",
+        );
+        check(self.keep_resident <= self.page_memory, "keep_resident must not exceed page_memory");
+        check(!self.deadline.is_zero(), "deadline must be longer than nothing");
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_sound_and_every_problem_is_told() {
+        assert_eq!(Config::default().problems(), Vec::<String>::new());
+        let bad = Config {
+            workers: 0,
+            max_requests: 0,
+            max_page_bytes: 0,
+            page_memory: 1,
+            deadline: Duration::ZERO,
+            ..Config::default()
+        };
+        assert_eq!(bad.problems().len(), 6, "{:?}", bad.problems());
+    }
+}

@@ -1,0 +1,278 @@
+//! The engine: everything that one [`Engine`] owns, its start and its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventmesh_actors::{Bus, LeaseError, Pool, PoolSpec, Subscriber, Tree, TreeError, TreeSnapshot, spawn_named};
+use eventmesh_extractors::wasm::{ArtifactCache, Sandbox, SandboxError, SandboxSpec, SandboxUsage, WasmWorker};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use crate::admission::Admission;
+use crate::config::Config;
+use crate::fetch::Fetcher;
+use crate::pipeline;
+use crate::reply::Reply;
+use crate::request::Request;
+
+/// Events kept for readers that are behind.
+const EVENTS: usize = 1024;
+/// How long the first worker may take. It starts a thread and nothing else.
+const FIRST_WORKER: Duration = Duration::from_secs(30);
+/// How long the pool may take to stop once no request is left: its workers have nothing to do by then.
+const POOL_SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Extracts pages. Clones are handles to the same engine; nothing of it is global.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) fetcher: Fetcher,
+    pub(crate) pool: Pool<WasmWorker>,
+    admission: Admission,
+    sandbox: Arc<Sandbox>,
+    tree: Tree,
+    bus: Bus,
+    abort: watch::Sender<bool>,
+}
+
+impl Inner {
+    /// Waits until requests are to be given up.
+    pub(crate) async fn aborted(&self) {
+        let mut abort = self.abort.subscribe();
+        // The sender lives in `self`.
+        let _ = abort.wait_for(|abort| *abort).await;
+    }
+}
+
+/// Settings on their way to an engine.
+#[derive(Clone, Debug, Default)]
+pub struct EngineBuilder {
+    config: Config,
+}
+
+impl EngineBuilder {
+    /// All settings at once.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// WASM workers, one thread each.
+    #[must_use]
+    pub fn workers(mut self, workers: u32) -> Self {
+        self.config.workers = workers;
+        self
+    }
+
+    /// Time for one request.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.config.deadline = deadline;
+        self
+    }
+
+    /// Where compiled code is kept.
+    #[must_use]
+    pub fn artifact_cache(mut self, cache: ArtifactCache) -> Self {
+        self.config.artifact_cache = cache;
+        self
+    }
+
+    /// Starts the engine and waits until it serves. Takes about a second the first time, when the guest is
+    /// compiled, and a few milliseconds from then on.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing is left running.
+    pub async fn start(self) -> Result<Engine, StartError> {
+        let config = self.config;
+        let problems = config.problems();
+        if !problems.is_empty() {
+            return Err(StartError::Config { problems });
+        }
+        let fetcher = Fetcher::new(&config).map_err(StartError::Fetcher)?;
+        let spec = SandboxSpec {
+            cache: config.artifact_cache.clone(),
+            memory: config.page_memory,
+            keep_resident: config.keep_resident,
+            // One more page than workers may be at work for a moment: a cancelled one on its way out.
+            ..SandboxSpec::new(config.workers.saturating_add(1))
+        };
+        let sandbox = tokio::task::spawn_blocking(move || Sandbox::new(&spec))
+            .await
+            .map_err(|error| StartError::Interrupted { why: error.to_string() })??;
+        let sandbox = Arc::new(sandbox);
+        let bus = Bus::new(EVENTS);
+        let pool = Pool::new(pool_spec(&config), Arc::clone(&sandbox), bus.clone());
+        let tree = Tree::builder("eventmesh", bus.clone()).pool(&pool, POOL_SHUTDOWN).start().await?;
+        pool.ready(Instant::now() + FIRST_WORKER).await.map_err(|error| StartError::NotReady {
+            last: pool.snapshot().last_failure.map(|exit| exit.to_string()),
+            source: error,
+        })?;
+        let inner = Inner {
+            admission: Admission::new(config.max_requests, config.max_admitted_bytes),
+            fetcher,
+            pool,
+            sandbox,
+            tree,
+            bus,
+            abort: watch::Sender::new(false),
+            config,
+        };
+        Ok(Engine { inner: Arc::new(inner) })
+    }
+}
+
+/// The pool's own bounds are those of the whole engine: whoever was admitted may wait.
+fn pool_spec(config: &Config) -> PoolSpec {
+    PoolSpec {
+        max_waiting: config.max_requests,
+        max_bytes: config.max_admitted_bytes,
+        recycle: config.recycle,
+        restarts: config.restarts,
+        backoff: config.backoff,
+        seed: u64::from(std::process::id()),
+        ..PoolSpec::new("wasm", config.workers)
+    }
+}
+
+impl Engine {
+    /// An engine with the default settings, to be changed and started.
+    #[must_use]
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    /// Extracts one page. Returns at once; the reply is the work in progress, and dropping it cancels the work.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn extract(&self, request: Request) -> Reply {
+        let (sender, mut reply) = Reply::new();
+        match self.inner.admission.enter() {
+            Err(error) => sender.finish(Err(error)),
+            Ok(permit) => {
+                let inner = Arc::clone(&self.inner);
+                let work = spawn_named("request", async move {
+                    pipeline::work(&inner, request, permit, sender).await;
+                });
+                reply.attach(work.abort_handle());
+            }
+        }
+        reply
+    }
+
+    /// What the engine is doing, at once.
+    #[must_use]
+    pub fn snapshot(&self) -> EngineSnapshot {
+        let admitted = self.inner.admission.admitted();
+        let sandbox = self.inner.sandbox.usage();
+        EngineSnapshot {
+            requests: admitted.requests,
+            admitted_bytes: admitted.bytes,
+            sandbox: sandbox.into(),
+            tree: self.inner.tree.snapshot(),
+        }
+    }
+
+    /// All that happens in the tree from now on.
+    #[must_use]
+    pub fn events(&self) -> Subscriber {
+        self.inner.bus.subscribe()
+    }
+
+    /// Waits until the engine is down: shut down, or its workers have failed too often to go on.
+    pub async fn down(&self) {
+        self.inner.tree.down().await;
+    }
+
+    /// Stops: no new requests, those at work may end within `grace`, the rest is told that it will not, and the
+    /// workers are stopped. Takes at most `grace` and six seconds more.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.inner.admission.close();
+        if timeout(grace, self.inner.admission.empty()).await.is_err() {
+            tracing::warn!(requests = self.inner.admission.admitted().requests, "requests are given up at shutdown");
+            self.inner.abort.send_replace(true);
+        }
+        self.inner.tree.shutdown(POOL_SHUTDOWN).await;
+    }
+}
+
+/// What an engine is doing.
+#[derive(Clone, Debug, Serialize)]
+pub struct EngineSnapshot {
+    /// Requests being worked on.
+    pub requests: usize,
+    /// Bytes of their pages.
+    pub admitted_bytes: u64,
+    /// The sandbox.
+    pub sandbox: SandboxSnapshot,
+    /// The live tree.
+    pub tree: TreeSnapshot,
+}
+
+/// What the sandbox holds and has done.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SandboxSnapshot {
+    /// Pages run.
+    pub pages: u64,
+    /// Those of them that found a warm slot.
+    pub warm_pages: u64,
+    /// Linear memories in use.
+    pub live_memories: usize,
+    /// Bytes that unused slots keep resident.
+    pub resident_unused_bytes: usize,
+}
+
+impl From<SandboxUsage> for SandboxSnapshot {
+    fn from(usage: SandboxUsage) -> Self {
+        Self {
+            pages: usage.pages,
+            warm_pages: usage.warm_pages,
+            live_memories: usage.live,
+            resident_unused_bytes: usage.resident_unused,
+        }
+    }
+}
+
+/// Why an engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Settings that make no sense, all of them.
+    #[error("the settings are not sound: {}", problems.join("; "))]
+    Config {
+        /// One sentence each.
+        problems: Vec<String>,
+    },
+    /// The HTTP client could not be set up.
+    #[error("failed to set up the HTTP client")]
+    Fetcher(#[source] reqwest::Error),
+    /// The sandbox could not be set up.
+    #[error("failed to set up the sandbox")]
+    Sandbox(#[from] SandboxError),
+    /// The tree could not be started.
+    #[error("failed to start the workers")]
+    Tree(#[from] TreeError),
+    /// No worker came up.
+    #[error("no worker came up{}", last.as_ref().map(|last| format!(", the last one because: {last}")).unwrap_or_default())]
+    NotReady {
+        /// Why the last one did not.
+        last: Option<String>,
+        /// What the pool says.
+        #[source]
+        source: LeaseError,
+    },
+    /// The start itself was interrupted.
+    #[error("the start was interrupted: {why}")]
+    Interrupted {
+        /// By what.
+        why: String,
+    },
+}

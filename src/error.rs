@@ -1,0 +1,189 @@
+//! Why a request failed: one closed enum, with a total match for each way of telling it.
+//!
+//! `docs/errors.md` has a section for every kind; a test compares the two.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::ser::SerializeStruct;
+
+/// Why a request failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ErrorKind {
+    /// The request itself makes no sense.
+    InvalidRequest,
+    /// There is no such file or page.
+    SourceNotFound,
+    /// The file or page is there, or may be, but cannot be read.
+    SourceUnreadable,
+    /// The server answered, and said no.
+    SourceRefused,
+    /// It is nothing that can be extracted.
+    Unsupported,
+    /// It is larger than a page may be.
+    TooLarge,
+    /// It was not done in time.
+    Deadline,
+    /// It needed more memory than a page may have.
+    ResourceLimit,
+    /// The extraction crashed on it.
+    ExtractionFailed,
+    /// As much is being done as may be; come back later.
+    Overloaded,
+    /// The workers are down; come back later.
+    Unavailable,
+    /// The engine is shutting down.
+    ShuttingDown,
+    /// A fault of ours.
+    Internal,
+}
+
+impl ErrorKind {
+    /// All kinds, in order.
+    pub const ALL: [Self; 13] = [
+        Self::InvalidRequest,
+        Self::SourceNotFound,
+        Self::SourceUnreadable,
+        Self::SourceRefused,
+        Self::Unsupported,
+        Self::TooLarge,
+        Self::Deadline,
+        Self::ResourceLimit,
+        Self::ExtractionFailed,
+        Self::Overloaded,
+        Self::Unavailable,
+        Self::ShuttingDown,
+        Self::Internal,
+    ];
+
+    /// The kind as a word, in JSON, metrics and documentation.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::SourceNotFound => "source_not_found",
+            Self::SourceUnreadable => "source_unreadable",
+            Self::SourceRefused => "source_refused",
+            Self::Unsupported => "unsupported",
+            Self::TooLarge => "too_large",
+            Self::Deadline => "deadline",
+            Self::ResourceLimit => "resource_limit",
+            Self::ExtractionFailed => "extraction_failed",
+            Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
+            Self::ShuttingDown => "shutting_down",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The exit code of a command that failed on one request for this reason.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Internal => 1,
+            Self::InvalidRequest => 2,
+            Self::SourceNotFound | Self::SourceUnreadable | Self::SourceRefused => 4,
+            Self::Unsupported | Self::TooLarge => 5,
+            Self::Deadline | Self::ResourceLimit | Self::ExtractionFailed => 6,
+            Self::Overloaded | Self::Unavailable | Self::ShuttingDown => 7,
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// A failed request. Displays as what, why and what to do; what else is known stays in the source chain.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    retry_after: Option<Duration>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            retry_after: None,
+            source: None,
+        }
+    }
+
+    pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// When the same request may fare better, if it may.
+    #[must_use]
+    pub fn retry_delay(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(delay) = self.retry_after {
+            write!(f, "; try again in {delay:?}")?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl Serialize for Error {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut error = serializer.serialize_struct("Error", 3)?;
+        error.serialize_field("kind", self.kind.label())?;
+        error.serialize_field("message", &self.message)?;
+        match self.retry_after {
+            Some(delay) => error.serialize_field("retry_after_ms", &(delay.as_secs_f64() * 1000.0))?,
+            None => error.skip_field("retry_after_ms")?,
+        }
+        error.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_is_documented_under_its_label() {
+        let documented: BTreeSet<&str> = include_str!("../docs/errors.md")
+            .lines()
+            .filter_map(|line| line.strip_prefix("## `"))
+            .filter_map(|rest| rest.strip_suffix('`'))
+            .collect();
+        let known: BTreeSet<&str> = ErrorKind::ALL.into_iter().map(ErrorKind::label).collect();
+        assert_eq!(known.len(), ErrorKind::ALL.len(), "two kinds share a label");
+        assert_eq!(documented, known);
+    }
+}

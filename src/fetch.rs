@@ -1,0 +1,250 @@
+//! Getting a page: from memory, from a file, or from the web by a plain GET, within limits.
+//!
+//! It does not guard whom it talks to: whoever may ask for a URL may make this process connect to it.
+
+use std::error::Error as StdError;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flate2::read::MultiGzDecoder;
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use reqwest::redirect;
+use tokio::task::spawn_blocking;
+use url::Url;
+
+use crate::admission::Permit;
+use crate::config::Config;
+use crate::error::{Error, ErrorKind};
+use crate::reply::Head;
+use crate::request::Source;
+
+/// A page as found.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) head: Head,
+    pub(crate) bytes: Arc<[u8]>,
+}
+
+/// Gets pages.
+#[derive(Debug)]
+pub(crate) struct Fetcher {
+    client: reqwest::Client,
+    max_page_bytes: u64,
+    max_wire_bytes: u64,
+}
+
+impl Fetcher {
+    pub(crate) fn new(config: &Config) -> Result<Self, reqwest::Error> {
+        let limits = &config.fetch;
+        let roots = rustls::RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        };
+        // The provider is handed over, not installed: that would be global.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = reqwest::Client::builder()
+            .user_agent(&limits.user_agent)
+            .connect_timeout(limits.connect)
+            .read_timeout(limits.idle)
+            .redirect(redirect::Policy::limited(limits.redirects))
+            .referer(false);
+        let builder = match rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions() {
+            Ok(tls) => builder.tls_backend_preconfigured(tls.with_root_certificates(roots).with_no_client_auth()),
+            Err(error) => {
+                tracing::error!(%error, "TLS cannot be set up; https pages will fail");
+                builder
+            }
+        };
+        Ok(Self {
+            client: builder.build()?,
+            max_page_bytes: config.max_page_bytes,
+            max_wire_bytes: limits.wire_bytes,
+        })
+    }
+
+    /// Gets a page, admitting its bytes with `permit` as they come.
+    pub(crate) async fn get(&self, source: Source, permit: &mut Permit) -> Result<Page, Error> {
+        match source {
+            Source::Bytes(bytes) => {
+                self.fits(bytes.len() as u64)?;
+                permit.grow(bytes.len() as u64)?;
+                Ok(Page::local(bytes))
+            }
+            Source::Path(path) => self.read(path, permit).await,
+            Source::Url(url) => self.fetch(&url, permit).await,
+        }
+    }
+
+    fn fits(&self, bytes: u64) -> Result<(), Error> {
+        if bytes <= self.max_page_bytes {
+            return Ok(());
+        }
+        Err(too_large(self.max_page_bytes))
+    }
+
+    async fn read(&self, path: PathBuf, permit: &mut Permit) -> Result<Page, Error> {
+        let limit = self.max_page_bytes;
+        let bytes = blocking(move || read_file(&path, limit)).await??;
+        permit.grow(bytes.len() as u64)?;
+        Ok(Page::local(bytes.into()))
+    }
+
+    async fn fetch(&self, address: &str, permit: &mut Permit) -> Result<Page, Error> {
+        let url = Url::parse(address)
+            .map_err(|error| Error::new(ErrorKind::InvalidRequest, format!("{address} is no URL: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            let message = format!("{address} is neither http nor https; for a file, give its path");
+            return Err(Error::new(ErrorKind::InvalidRequest, message));
+        }
+        let mut response = self
+            .client
+            .get(url)
+            .header(ACCEPT, "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5")
+            .header(ACCEPT_ENCODING, "gzip")
+            .send()
+            .await
+            .map_err(|error| unreachable(address, error))?;
+        let status = response.status();
+        if !status.is_success() {
+            let kind = match status.as_u16() {
+                404 | 410 => ErrorKind::SourceNotFound,
+                _ => ErrorKind::SourceRefused,
+            };
+            return Err(Error::new(kind, format!("{address} answers with HTTP {status}")));
+        }
+        let gzip = match text_of(response.headers(), &CONTENT_ENCODING).as_deref() {
+            None | Some("identity" | "") => false,
+            Some("gzip" | "x-gzip") => true,
+            Some(other) => {
+                let message = format!("{address} is sent as {other}, which was not asked for and cannot be read");
+                return Err(Error::new(ErrorKind::Unsupported, message));
+            }
+        };
+        let limit = if gzip { self.max_wire_bytes } else { self.max_wire_bytes.min(self.max_page_bytes) };
+        if response.content_length().is_some_and(|length| length > limit) {
+            return Err(too_large(limit));
+        }
+        let mut wire = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(|error| unreachable(address, error))? {
+            if wire.len() as u64 + part.len() as u64 > limit {
+                return Err(too_large(limit));
+            }
+            permit.grow(part.len() as u64)?;
+            wire.extend_from_slice(&part);
+        }
+        let mut head = Head {
+            url: Some(response.url().to_string()),
+            status: Some(status.as_u16()),
+            content_type: text_of(response.headers(), &CONTENT_TYPE),
+            bytes: wire.len(),
+        };
+        let bytes = if gzip {
+            let (limit, held) = (self.max_page_bytes, wire.len() as u64);
+            let bytes = blocking(move || inflate(&wire[..], limit)).await?.map_err(|error| match error {
+                Inflate::TooLarge => too_large(limit),
+                Inflate::Broken(error) => {
+                    Error::new(ErrorKind::SourceUnreadable, format!("{address} is sent as gzip, but broken")).caused_by(error)
+                }
+            })?;
+            permit.grow((bytes.len() as u64).saturating_sub(held))?;
+            bytes
+        } else {
+            wire
+        };
+        head.bytes = bytes.len();
+        Ok(Page {
+            head,
+            bytes: bytes.into(),
+        })
+    }
+}
+
+impl Page {
+    fn local(bytes: Arc<[u8]>) -> Self {
+        Self {
+            head: Head {
+                url: None,
+                status: None,
+                content_type: None,
+                bytes: bytes.len(),
+            },
+            bytes,
+        }
+    }
+}
+
+fn text_of(headers: &HeaderMap, name: &reqwest::header::HeaderName) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(|value| value.trim().to_owned())
+}
+
+fn too_large(limit: u64) -> Error {
+    let message = format!("the page is larger than {} MiB, the limit for one page", limit.div_ceil(1 << 20));
+    Error::new(ErrorKind::TooLarge, message)
+}
+
+fn unreachable(address: &str, error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    if error.is_redirect() {
+        return Error::new(ErrorKind::SourceRefused, format!("{address} redirects without end")).caused_by(error);
+    }
+    let mut why: &(dyn StdError + 'static) = &error;
+    while let Some(source) = why.source() {
+        why = source;
+    }
+    Error::new(ErrorKind::SourceUnreadable, format!("failed to fetch {address}: {why}")).caused_by(error)
+}
+
+/// Runs what blocks beside the runtime.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    spawn_blocking(work)
+        .await
+        .map_err(|error| Error::new(ErrorKind::Internal, "reading the page was interrupted").caused_by(error))
+}
+
+fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let fail = |error: std::io::Error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::SourceNotFound,
+            _ => ErrorKind::SourceUnreadable,
+        };
+        Error::new(kind, format!("failed to read {}: {error}", path.display())).caused_by(error)
+    };
+    let entry = std::fs::metadata(path).map_err(fail)?;
+    // A pipe or a device may never end, and a directory never begins.
+    if !entry.is_file() {
+        let message = format!("{} is not a file; to read from a pipe, use -", path.display());
+        return Err(Error::new(ErrorKind::SourceUnreadable, message));
+    }
+    let file = File::open(path).map_err(fail)?;
+    let compressed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+    if compressed {
+        return inflate(file, limit).map_err(|error| match error {
+            Inflate::TooLarge => too_large(limit),
+            Inflate::Broken(error) => fail(error),
+        });
+    }
+    if entry.len() > limit {
+        return Err(too_large(limit));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(entry.len()).unwrap_or(0));
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > limit {
+        return Err(too_large(limit));
+    }
+    Ok(bytes)
+}
+
+enum Inflate {
+    TooLarge,
+    Broken(std::io::Error),
+}
+
+fn inflate(compressed: impl Read, limit: u64) -> Result<Vec<u8>, Inflate> {
+    let mut bytes = Vec::new();
+    MultiGzDecoder::new(compressed).take(limit + 1).read_to_end(&mut bytes).map_err(Inflate::Broken)?;
+    if bytes.len() as u64 > limit {
+        return Err(Inflate::TooLarge);
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,89 @@
+//! Which way a page goes, by what it says it is and what it starts with. Pure.
+
+use crate::error::{Error, ErrorKind};
+
+/// The way of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// To the sandbox, as HTML.
+    Extract,
+}
+
+/// What a file starts with, and what it then is.
+const SIGNATURES: &[(&[u8], &str)] = &[
+    (b"%PDF-", "a PDF"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"RIFF", "a WebP image, or sound"),
+    (b"PK\x03\x04", "a ZIP archive, or an office document"),
+    (b"\x1f\x8b", "gzip data; name the file with .gz at the end, or send it with Content-Encoding: gzip"),
+    (b"\x7fELF", "a program"),
+    (b"\0asm", "a program"),
+];
+
+/// The way of a page of the given content type that starts with `head`.
+pub(crate) fn route(content_type: Option<&str>, head: &[u8]) -> Result<Route, Error> {
+    let unsupported = |what: &str| {
+        let message = format!("the source is {what}, and only HTML can be extracted");
+        Err(Error::new(ErrorKind::Unsupported, message))
+    };
+    // What it is goes before what it is said to be.
+    if let Some((_, what)) = SIGNATURES.iter().find(|(signature, _)| head.starts_with(signature)) {
+        return unsupported(what);
+    }
+    let essence = content_type.map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    match essence.as_deref() {
+        None | Some("") => Ok(Route::Extract),
+        Some(text) if text.starts_with("text/") => Ok(Route::Extract),
+        Some("application/xhtml+xml" | "application/xml" | "application/octet-stream") => Ok(Route::Extract),
+        Some(other) => unsupported(other),
+    }
+}
+
+/// The charset in a content type.
+pub(crate) fn charset(content_type: &str) -> Option<String> {
+    content_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        let value = value.trim().trim_matches(['"', '\'']);
+        (name.trim().eq_ignore_ascii_case("charset") && !value.is_empty()).then(|| value.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways() {
+        let goes = [
+            (None, "<p>"),
+            (None, ""),
+            (Some("text/html; charset=utf-8"), "<p>"),
+            (Some("TEXT/HTML"), "<p>"),
+            (Some("application/xhtml+xml"), "<?xml"),
+            (Some(""), "<p>"),
+        ];
+        for (content_type, head) in goes {
+            assert!(route(content_type, head.as_bytes()).is_ok(), "{content_type:?} {head}");
+        }
+        let stops = [
+            (None, "%PDF-1.7"),
+            (Some("text/html"), "%PDF-1.7"),
+            (Some("image/png"), "whatever"),
+            (Some("application/json"), "{}"),
+            (None, "GIF89a"),
+        ];
+        for (content_type, head) in stops {
+            let error = route(content_type, head.as_bytes()).expect_err("it stops");
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{content_type:?} {head}");
+        }
+    }
+
+    #[test]
+    fn charsets() {
+        assert_eq!(charset("text/html; Charset=\"koi8-r\"; x=y").as_deref(), Some("koi8-r"));
+        assert_eq!(charset("text/html; charset="), None);
+        assert_eq!(charset("text/html"), None);
+    }
+}

@@ -1,0 +1,232 @@
+//! The answer: a stream of chunks that ends in exactly one `Done` or `Error`.
+//!
+//! The place for the last chunk is kept free from the beginning, so that it never waits for a slow reader, and a
+//! sender that is dropped without having ended its reply, by a panic or a kill, ends it with an error.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use eventmesh_extractors::Document;
+use futures_core::Stream;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::error::{Error, ErrorKind};
+
+/// Chunks in flight: the head, the body and the end of a page.
+const CHUNKS: usize = 4;
+
+/// A part of an answer.
+#[derive(Debug)]
+pub enum Chunk {
+    /// The page has been found. Comes before everything else, if it comes.
+    Head(Head),
+    /// The content.
+    Body(Box<Document>),
+    /// All is well and over.
+    Done(Timing),
+    /// It failed and is over.
+    Error(Error),
+}
+
+/// What is known of a page once it has been found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Where it was found in the end, after redirects; `None` if it was not on the web.
+    pub url: Option<String>,
+    /// HTTP status, if it was on the web.
+    pub status: Option<u16>,
+    /// What the server says it is.
+    pub content_type: Option<String>,
+    /// Its size in bytes, decompressed.
+    pub bytes: usize,
+}
+
+/// Where the time of a request went. In JSON each is a number of milliseconds under `<name>_ms`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// From acceptance to the end.
+    pub total: Duration,
+    /// Reading or fetching.
+    pub fetch: Duration,
+    /// Waiting for a worker.
+    pub wait: Duration,
+    /// In the sandbox.
+    pub extract: Duration,
+}
+
+impl Serialize for Timing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let millis = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
+        let mut timing = serializer.serialize_struct("Timing", 4)?;
+        timing.serialize_field("total_ms", &millis(self.total))?;
+        timing.serialize_field("fetch_ms", &millis(self.fetch))?;
+        timing.serialize_field("wait_ms", &millis(self.wait))?;
+        timing.serialize_field("extract_ms", &millis(self.extract))?;
+        timing.end()
+    }
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// What was found.
+    pub head: Head,
+    /// The content.
+    pub document: Document,
+    /// Where the time went.
+    pub timing: Timing,
+}
+
+/// The answer to one request. Dropping it cancels the work.
+#[derive(Debug)]
+pub struct Reply {
+    chunks: mpsc::Receiver<Chunk>,
+    ended: bool,
+    work: Option<AbortHandle>,
+}
+
+impl Reply {
+    pub(crate) fn new() -> (ReplySender, Self) {
+        let (sender, chunks) = mpsc::channel(CHUNKS);
+        let last = sender.clone().try_reserve_owned().ok();
+        let reply = Self {
+            chunks,
+            ended: false,
+            work: None,
+        };
+        (ReplySender { sender, last }, reply)
+    }
+
+    /// The work to abort when nobody wants the answer any more.
+    pub(crate) fn attach(&mut self, work: AbortHandle) {
+        self.work = Some(work);
+    }
+
+    /// The next chunk; `None` after the terminal one.
+    pub async fn next(&mut self) -> Option<Chunk> {
+        std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+
+    /// Waits for the end and puts the answer together.
+    ///
+    /// # Errors
+    /// The error that ended the reply.
+    pub async fn document(mut self) -> Result<Answer, Error> {
+        let (mut head, mut document) = (None, None);
+        while let Some(chunk) = self.next().await {
+            match chunk {
+                Chunk::Head(found) => head = Some(found),
+                Chunk::Body(body) => document = Some(*body),
+                Chunk::Error(error) => return Err(error),
+                Chunk::Done(timing) => {
+                    return match (head, document) {
+                        (Some(head), Some(document)) => Ok(Answer { head, document, timing }),
+                        (_, _) => Err(unfinished()),
+                    };
+                }
+            }
+        }
+        Err(unfinished())
+    }
+}
+
+impl Stream for Reply {
+    type Item = Chunk;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Chunk>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let chunk = std::task::ready!(self.chunks.poll_recv(context));
+        match &chunk {
+            Some(Chunk::Done(_) | Chunk::Error(_)) | None => self.ended = true,
+            Some(Chunk::Head(_) | Chunk::Body(_)) => {}
+        }
+        Poll::Ready(chunk)
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(work) = &self.work {
+            work.abort();
+        }
+    }
+}
+
+/// The other end of a [`Reply`].
+#[derive(Debug)]
+pub(crate) struct ReplySender {
+    sender: mpsc::Sender<Chunk>,
+    /// The place of the terminal chunk, until that is sent.
+    last: Option<mpsc::OwnedPermit<Chunk>>,
+}
+
+impl ReplySender {
+    /// Sends a chunk that is not the last, waiting for room. A reader that has gone is no error here: its work
+    /// is about to be aborted.
+    pub(crate) async fn send(&self, chunk: Chunk) {
+        let _ = self.sender.send(chunk).await;
+    }
+
+    /// Ends the reply.
+    pub(crate) fn finish(mut self, result: Result<Timing, Error>) {
+        if let Some(last) = self.last.take() {
+            last.send(result.map_or_else(Chunk::Error, Chunk::Done));
+        }
+    }
+}
+
+impl Drop for ReplySender {
+    fn drop(&mut self) {
+        if let Some(last) = self.last.take() {
+            last.send(Chunk::Error(unfinished()));
+        }
+    }
+}
+
+fn unfinished() -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        "the request ended without an answer; this is a fault of ours, please report it with the log",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reply_ends_once_and_then_is_over() {
+        let (sender, mut reply) = Reply::new();
+        sender.finish(Ok(Timing::default()));
+        assert!(matches!(reply.next().await, Some(Chunk::Done(_))));
+        assert!(reply.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_sender_that_vanishes_leaves_an_error() {
+        let (sender, mut reply) = Reply::new();
+        drop(sender);
+        assert!(matches!(reply.next().await, Some(Chunk::Error(error)) if error.kind() == ErrorKind::Internal));
+        assert!(reply.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn the_end_never_waits_for_a_slow_reader() {
+        let (sender, mut reply) = Reply::new();
+        for _ in 0..CHUNKS - 1 {
+            sender.send(Chunk::Body(Box::default())).await;
+        }
+        sender.finish(Ok(Timing::default()));
+        let mut seen = 0;
+        while let Some(chunk) = reply.next().await {
+            seen += 1;
+            assert_eq!(matches!(chunk, Chunk::Done(_)), seen == CHUNKS);
+        }
+        assert_eq!(seen, CHUNKS);
+    }
+}

@@ -1,0 +1,86 @@
+//! What is asked for: where the page is, and what is known about it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where a page is.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Here.
+    Bytes(Arc<[u8]>),
+    /// In a file; one whose name ends in `.gz` is decompressed.
+    Path(PathBuf),
+    /// On the web.
+    Url(String),
+}
+
+/// One page to extract.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub(crate) source: Source,
+    pub(crate) base_url: Option<String>,
+    pub(crate) charset: Option<String>,
+    pub(crate) html: bool,
+    pub(crate) deadline: Option<Duration>,
+}
+
+impl Request {
+    /// A page from anywhere.
+    #[must_use]
+    pub fn new(source: Source) -> Self {
+        Self {
+            source,
+            base_url: None,
+            charset: None,
+            html: false,
+            deadline: None,
+        }
+    }
+
+    /// A page in memory.
+    #[must_use]
+    pub fn bytes(page: impl Into<Arc<[u8]>>) -> Self {
+        Self::new(Source::Bytes(page.into()))
+    }
+
+    /// A page in a file.
+    #[must_use]
+    pub fn path(path: impl Into<PathBuf>) -> Self {
+        Self::new(Source::Path(path.into()))
+    }
+
+    /// A page on the web, by its `http` or `https` URL.
+    #[must_use]
+    pub fn url(url: impl Into<String>) -> Self {
+        Self::new(Source::Url(url.into()))
+    }
+
+    /// What relative links are resolved against. Default: the address it was found at, if it was on the web.
+    #[must_use]
+    pub fn base_url(mut self, base_url: impl Into<String>) -> Self {
+        self.base_url = Some(base_url.into());
+        self
+    }
+
+    /// The charset, if it is known from outside. Default: what the server says, else what the page says.
+    #[must_use]
+    pub fn charset(mut self, charset: impl Into<String>) -> Self {
+        self.charset = Some(charset.into());
+        self
+    }
+
+    /// Asks for the content as clean HTML, too.
+    #[must_use]
+    pub fn with_html(mut self) -> Self {
+        self.html = true;
+        self
+    }
+
+    /// Time for this request. Default: the engine's.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+}
