@@ -35,7 +35,17 @@ fn main() -> Result<(), String> {
         let foreign = name.to_str().is_some_and(|name| {
             name.starts_with("CARGO_PROFILE_")
                 || name.starts_with("CARGO_FEATURE_")
-                || matches!(name, "CARGO_ENCODED_RUSTFLAGS" | "RUSTFLAGS" | "RUSTC_WORKSPACE_WRAPPER" | "CARGO_BUILD_TARGET" | "TARGET" | "OPT_LEVEL" | "DEBUG" | "PROFILE")
+                || matches!(
+                    name,
+                    "CARGO_ENCODED_RUSTFLAGS"
+                        | "RUSTFLAGS"
+                        | "RUSTC_WORKSPACE_WRAPPER"
+                        | "CARGO_BUILD_TARGET"
+                        | "TARGET"
+                        | "OPT_LEVEL"
+                        | "DEBUG"
+                        | "PROFILE"
+                )
         });
         if foreign {
             build.env_remove(name);
@@ -48,8 +58,7 @@ fn main() -> Result<(), String> {
             .to_owned());
     }
     let built = target.join("wasm32-unknown-unknown/guest/eventmesh_guest.wasm");
-    std::fs::copy(&built, out.join("guest.wasm"))
-        .map_err(|error| format!("failed to copy {}: {error}", built.display()))?;
+    std::fs::copy(&built, out.join("guest.wasm")).map_err(|error| format!("failed to copy {}: {error}", built.display()))?;
     Ok(())
 }
 
@@ -62,9 +71,7 @@ fn path(variable: &str) -> Result<PathBuf, String> {
 fn shared_target(out: &Path) -> PathBuf {
     // <target>/<profile>/build/<package>/out
     match out.ancestors().nth(4) {
-        Some(target) if out.parent().and_then(Path::parent).is_some_and(|build| build.ends_with("build")) => {
-            target.join("guest")
-        }
+        Some(target) if out.parent().and_then(Path::parent).is_some_and(|build| build.ends_with("build")) => target.join("guest"),
         Some(_) | None => out.join("guest"),
     }
 }

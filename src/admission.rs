@@ -31,11 +31,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Admission {
     pub(crate) fn new(max_requests: usize, max_bytes: u64) -> Self {
-        Self {
-            max_requests,
-            max_bytes,
-            admitted: Arc::new(watch::Sender::new(Admitted::default())),
-        }
+        Self { max_requests, max_bytes, admitted: Arc::new(watch::Sender::new(Admitted::default())) }
     }
 
     /// Lets one request in.
@@ -54,10 +50,7 @@ impl Admission {
         });
         match refused {
             Some(error) => Err(error),
-            None => Ok(Permit {
-                admission: self.clone(),
-                bytes: 0,
-            }),
+            None => Ok(Permit { admission: self.clone(), bytes: 0 }),
         }
     }
 

@@ -64,15 +64,8 @@ impl Default for Config {
             page_memory: 256 << 20,
             keep_resident: 4 << 20,
             artifact_cache: ArtifactCache::of_user(),
-            recycle: RecycleLimits {
-                jobs: Some(100_000),
-                bytes: None,
-                jitter: 0.1,
-            },
-            restarts: RestartIntensity {
-                intensity: 5,
-                period: Duration::from_secs(10),
-            },
+            recycle: RecycleLimits { jobs: Some(100_000), bytes: None, jitter: 0.1 },
+            restarts: RestartIntensity { intensity: 5, period: Duration::from_secs(10) },
             backoff: BackoffSpec {
                 base: Duration::from_millis(10),
                 cap: Duration::from_secs(1),

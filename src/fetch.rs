@@ -38,9 +38,7 @@ pub(crate) struct Fetcher {
 impl Fetcher {
     pub(crate) fn new(config: &Config) -> Result<Self, reqwest::Error> {
         let limits = &config.fetch;
-        let roots = rustls::RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         // The provider is handed over, not installed: that would be global.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = reqwest::Client::builder()
@@ -56,11 +54,7 @@ impl Fetcher {
                 builder
             }
         };
-        Ok(Self {
-            client: builder.build()?,
-            max_page_bytes: config.max_page_bytes,
-            max_wire_bytes: limits.wire_bytes,
-        })
+        Ok(Self { client: builder.build()?, max_page_bytes: config.max_page_bytes, max_wire_bytes: limits.wire_bytes })
     }
 
     /// Gets a page, admitting its bytes with `permit` as they come.
@@ -153,24 +147,13 @@ impl Fetcher {
             wire
         };
         head.bytes = bytes.len();
-        Ok(Page {
-            head,
-            bytes: bytes.into(),
-        })
+        Ok(Page { head, bytes: bytes.into() })
     }
 }
 
 impl Page {
     fn local(bytes: Arc<[u8]>) -> Self {
-        Self {
-            head: Head {
-                url: None,
-                status: None,
-                content_type: None,
-                bytes: bytes.len(),
-            },
-            bytes,
-        }
+        Self { head: Head { url: None, status: None, content_type: None, bytes: bytes.len() }, bytes }
     }
 }
 

@@ -50,30 +50,18 @@ async fn extract(
         Error::new(ErrorKind::Deadline, message)
     };
 
-    let page = timeout_at(deadline, inner.fetcher.get(request.source, &mut permit))
-        .await
-        .map_err(|_| late("being fetched"))??;
+    let page =
+        timeout_at(deadline, inner.fetcher.get(request.source, &mut permit)).await.map_err(|_| late("being fetched"))??;
     let fetched = Instant::now();
     let charset = request.charset.or_else(|| page.head.content_type.as_deref().and_then(gate::charset));
-    let hints = Hints {
-        base_url: request.base_url.or_else(|| page.head.url.clone()),
-        charset,
-        html: request.html,
-    };
+    let hints = Hints { base_url: request.base_url.or_else(|| page.head.url.clone()), charset, html: request.html };
     let content_type = page.head.content_type.clone();
     let bytes = page.bytes.len();
     reply.send(Chunk::Head(page.head)).await;
 
     let Route::Extract = gate::route(content_type.as_deref(), &page.bytes)?;
-    let demand = Demand {
-        bytes: bytes as u64,
-        deadline,
-    };
-    let job = || Job {
-        page: page.bytes.clone(),
-        hints: hints.clone(),
-        deadline,
-    };
+    let demand = Demand { bytes: bytes as u64, deadline };
+    let job = || Job { page: page.bytes.clone(), hints: hints.clone(), deadline };
     let extracted = inner.pool.run(demand, job).await.map_err(|error| failure(error, &late))?;
     let done = Instant::now();
     reply.send(Chunk::Body(Box::new(extracted.document))).await;
@@ -103,7 +91,9 @@ fn refused(error: LeaseError, late: &dyn Fn(&str) -> Error) -> Error {
             let delay = *retry_after;
             Error::new(ErrorKind::Overloaded, "as many pages wait as may").retry_after(delay).caused_by(error)
         }
-        LeaseError::TooLarge { .. } => Error::new(ErrorKind::TooLarge, "the page is larger than the pool may hold").caused_by(error),
+        LeaseError::TooLarge { .. } => {
+            Error::new(ErrorKind::TooLarge, "the page is larger than the pool may hold").caused_by(error)
+        }
         LeaseError::Deadline { .. } => late("waiting for a worker"),
         LeaseError::Unavailable { retry_after, .. } => {
             let delay = *retry_after;

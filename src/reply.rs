@@ -92,11 +92,7 @@ impl Reply {
     pub(crate) fn new() -> (ReplySender, Self) {
         let (sender, chunks) = mpsc::channel(CHUNKS);
         let last = sender.clone().try_reserve_owned().ok();
-        let reply = Self {
-            chunks,
-            ended: false,
-            work: None,
-        };
+        let reply = Self { chunks, ended: false, work: None };
         (ReplySender { sender, last }, reply)
     }
 
@@ -189,10 +185,7 @@ impl Drop for ReplySender {
 }
 
 fn unfinished() -> Error {
-    Error::new(
-        ErrorKind::Internal,
-        "the request ended without an answer; this is a fault of ours, please report it with the log",
-    )
+    Error::new(ErrorKind::Internal, "the request ended without an answer; this is a fault of ours, please report it with the log")
 }
 
 #[cfg(test)]

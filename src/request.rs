@@ -29,13 +29,7 @@ impl Request {
     /// A page from anywhere.
     #[must_use]
     pub fn new(source: Source) -> Self {
-        Self {
-            source,
-            base_url: None,
-            charset: None,
-            html: false,
-            deadline: None,
-        }
+        Self { source, base_url: None, charset: None, html: false, deadline: None }
     }
 
     /// A page in memory.

@@ -72,11 +72,7 @@ impl<W: Worker> Actor for ChildActor<W> {
         arguments: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         let worker = W::start(&arguments.spec, &arguments.id).await?;
-        Ok(ChildHold {
-            worker: Some(worker),
-            id: arguments.id,
-            stop_grace: arguments.stop_grace,
-        })
+        Ok(ChildHold { worker: Some(worker), id: arguments.id, stop_grace: arguments.stop_grace })
     }
 
     async fn handle(
@@ -88,12 +84,7 @@ impl<W: Worker> Actor for ChildActor<W> {
         let Some(worker) = &mut state.worker else {
             return Ok(());
         };
-        let Run {
-            job,
-            mut ticket,
-            cancel_at,
-            mut reply,
-        } = message;
+        let Run { job, mut ticket, cancel_at, mut reply } = message;
         let result = tokio::select! {
             biased;
             result = worker.run(job) => Some(result.map_err(JobEnd::Failed)),
@@ -105,10 +96,7 @@ impl<W: Worker> Actor for ChildActor<W> {
             Some(Err(JobEnd::Failed(Failure::Worker(error)))) => Outcome::Broken(error.to_string()),
             Some(Ok(_) | Err(JobEnd::Failed(Failure::Job(_)) | JobEnd::Deadline)) | None => {
                 ticket.jobs += 1;
-                Outcome::Done {
-                    jobs: ticket.jobs,
-                    usage: worker.usage(),
-                }
+                Outcome::Done { jobs: ticket.jobs, usage: worker.usage() }
             }
         };
         if let Some(result) = result {
@@ -118,11 +106,7 @@ impl<W: Worker> Actor for ChildActor<W> {
         Ok(())
     }
 
-    async fn post_stop(
-        &self,
-        _myself: ActorRef<Self::Msg>,
-        state: &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(&self, _myself: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
         if let Some(worker) = state.worker.take()
             && timeout(state.stop_grace, worker.stop()).await.is_err()
         {

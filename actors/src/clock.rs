@@ -42,9 +42,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self {
-            birth: Instant::now(),
-        }
+        Self { birth: Instant::now() }
     }
 
     pub(crate) fn now(&self) -> Moment {

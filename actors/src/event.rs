@@ -101,10 +101,7 @@ impl Bus {
     /// A bus that keeps the last `capacity` events for readers that are behind. At least one is kept.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self {
-            sender: broadcast::Sender::new(capacity.max(1)),
-            missed: Arc::default(),
-        }
+        Self { sender: broadcast::Sender::new(capacity.max(1)), missed: Arc::default() }
     }
 
     /// Tells `event` to every reader, at once, whether or not there is one.
@@ -117,11 +114,7 @@ impl Bus {
     /// A reader of all events from now on.
     #[must_use]
     pub fn subscribe(&self) -> Subscriber {
-        Subscriber {
-            receiver: self.sender.subscribe(),
-            missed_by_all: Arc::clone(&self.missed),
-            missed: 0,
-        }
+        Subscriber { receiver: self.sender.subscribe(), missed_by_all: Arc::clone(&self.missed), missed: 0 }
     }
 
     /// How many events slow readers have missed, all readers together.
@@ -166,11 +159,7 @@ mod tests {
     use super::*;
 
     fn event(slot: u32) -> Event {
-        let child = ChildId {
-            pool: "test".into(),
-            slot,
-            generation: 1,
-        };
+        let child = ChildId { pool: "test".into(), slot, generation: 1 };
         Event::ChildStarting { child }
     }
 

@@ -40,10 +40,6 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn within(self, pool: &Arc<str>) -> ChildId {
-        ChildId {
-            pool: Arc::clone(pool),
-            slot: self.slot,
-            generation: self.generation,
-        }
+        ChildId { pool: Arc::clone(pool), slot: self.slot, generation: self.generation }
     }
 }

@@ -50,17 +50,8 @@ pub struct Lease<W: Worker> {
 impl<W: Worker> Lease<W> {
     pub(crate) fn new(shared: Arc<Shared<W>>, grant: Grant<ActorRef<Run<W>>>, deadline: Instant) -> Self {
         let child = grant.key.within(shared.name());
-        let ticket = Ticket {
-            shared,
-            grant,
-            jobs: 0,
-            outcome: Outcome::Unused,
-        };
-        Self {
-            ticket: Some(ticket),
-            child,
-            deadline,
-        }
+        let ticket = Ticket { shared, grant, jobs: 0, outcome: Outcome::Unused };
+        Self { ticket: Some(ticket), child, deadline }
     }
 
     /// The child that is lent.
@@ -78,10 +69,7 @@ impl<W: Worker> Lease<W> {
     /// See [`RunError`]. After [`RunError::Worker`] and [`RunError::ChildEnded`] this lease is spent, and
     /// every further job on it fails in the same way.
     pub async fn run(&mut self, job: W::Job) -> Result<W::Output, RunError<W::Error>> {
-        let ended = |child: &ChildId, exit| RunError::ChildEnded {
-            child: child.clone(),
-            exit,
-        };
+        let ended = |child: &ChildId, exit| RunError::ChildEnded { child: child.clone(), exit };
         let Some(mut ticket) = self.ticket.take() else {
             return Err(ended(&self.child, Exit::Killed));
         };
@@ -91,12 +79,7 @@ impl<W: Worker> Lease<W> {
         let actor = ticket.grant.handle.clone();
         let grace = shared.cancel_grace();
         let (reply, answer) = oneshot::channel();
-        let run = Run {
-            job,
-            ticket,
-            cancel_at: self.deadline + grace,
-            reply,
-        };
+        let run = Run { job, ticket, cancel_at: self.deadline + grace, reply };
         // A message that cannot be delivered is dropped here, ticket and all.
         if actor.cast(run).is_err() {
             return Err(ended(&self.child, Exit::Killed));
@@ -110,9 +93,7 @@ impl<W: Worker> Lease<W> {
                 answer.result.map_err(|end| match end {
                     JobEnd::Failed(Failure::Job(error)) => RunError::Job(error),
                     JobEnd::Failed(Failure::Worker(error)) => RunError::Worker(error),
-                    JobEnd::Deadline => RunError::Deadline {
-                        child: self.child.clone(),
-                    },
+                    JobEnd::Deadline => RunError::Deadline { child: self.child.clone() },
                 })
             }
             // The child ended with the job in its hands: a panic, or a kill from outside.
@@ -127,9 +108,6 @@ impl<W: Worker> Lease<W> {
 
 impl<W: Worker> fmt::Debug for Lease<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease")
-            .field("child", &self.child)
-            .field("deadline", &self.deadline)
-            .finish_non_exhaustive()
+        f.debug_struct("Lease").field("child", &self.child).field("deadline", &self.deadline).finish_non_exhaustive()
     }
 }

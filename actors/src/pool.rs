@@ -39,9 +39,7 @@ impl<W: Worker> Pool<W> {
     /// A pool that is closed until a tree runs it.
     #[must_use]
     pub fn new(spec: PoolSpec, worker: W::Spec, bus: Bus) -> Self {
-        Self {
-            shared: Arc::new(Shared::new(spec, worker, bus)),
-        }
+        Self { shared: Arc::new(Shared::new(spec, worker, bus)) }
     }
 
     /// Borrows a child, waiting in line until the demand's deadline. Dropping the future leaves the line.
@@ -54,11 +52,7 @@ impl<W: Worker> Pool<W> {
             Asked::Refused(error) => return Err(error),
             Asked::Queued(id, answer) => (id, answer),
         };
-        let mut place = PlaceInLine {
-            shared: &self.shared,
-            id,
-            timed_out: false,
-        };
+        let mut place = PlaceInLine { shared: &self.shared, id, timed_out: false };
         let pool = || self.shared.name().to_string();
         match timeout_at(demand.deadline, answer).await {
             Ok(Ok(granted)) => granted,
@@ -74,11 +68,7 @@ impl<W: Worker> Pool<W> {
     ///
     /// # Errors
     /// See [`RunError`]; after a second try, that of the second.
-    pub async fn run(
-        &self,
-        demand: Demand,
-        mut job: impl FnMut() -> W::Job,
-    ) -> Result<W::Output, RunError<W::Error>> {
+    pub async fn run(&self, demand: Demand, mut job: impl FnMut() -> W::Job) -> Result<W::Output, RunError<W::Error>> {
         match self.lease(demand).await?.run(job()).await {
             Err(error) if error.is_worth_a_retry() => {
                 tracing::warn!(%error, "job is tried once more on another child");
@@ -109,9 +99,7 @@ impl<W: Worker> Pool<W> {
                 }
             }
         };
-        timeout_at(deadline, served)
-            .await
-            .unwrap_or_else(|_| Err(LeaseError::Deadline { pool: pool() }))
+        timeout_at(deadline, served).await.unwrap_or_else(|_| Err(LeaseError::Deadline { pool: pool() }))
     }
 
     /// Replaces the child in `slot` by plan. `false` if there is none, or a replacement is already under way.
@@ -128,9 +116,7 @@ impl<W: Worker> Pool<W> {
 
 impl<W: Worker> Clone for Pool<W> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-        }
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 

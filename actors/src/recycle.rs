@@ -56,11 +56,7 @@ pub struct RecycleLimits {
 
 impl RecycleLimits {
     /// Never recycle, but for health and on request.
-    pub const NEVER: Self = Self {
-        jobs: None,
-        bytes: None,
-        jitter: 0.0,
-    };
+    pub const NEVER: Self = Self { jobs: None, bytes: None, jitter: 0.0 };
 
     /// The limits of one child, jittered from `rng`.
     pub fn draw(&self, rng: &mut Rng) -> DrawnLimits {
@@ -76,10 +72,7 @@ impl RecycleLimits {
             let drawn = (limit as f64 * factor).round() as u64;
             drawn.max(1)
         };
-        DrawnLimits {
-            jobs: self.jobs.map(&mut around),
-            bytes: self.bytes.map(&mut around),
-        }
+        DrawnLimits { jobs: self.jobs.map(&mut around), bytes: self.bytes.map(&mut around) }
     }
 }
 
@@ -113,24 +106,13 @@ mod tests {
     use super::*;
 
     fn used(bytes: u64) -> Usage {
-        Usage {
-            bytes,
-            ..Usage::NONE
-        }
+        Usage { bytes, ..Usage::NONE }
     }
 
     #[test]
     fn each_limit_has_its_own_reason() {
-        let limits = RecycleLimits {
-            jobs: Some(10),
-            bytes: Some(1000),
-            jitter: 0.0,
-        }
-        .draw(&mut Rng::with_seed(1));
-        let sick = Usage {
-            healthy: false,
-            ..Usage::NONE
-        };
+        let limits = RecycleLimits { jobs: Some(10), bytes: Some(1000), jitter: 0.0 }.draw(&mut Rng::with_seed(1));
+        let sick = Usage { healthy: false, ..Usage::NONE };
         let table = [
             (9, used(1000), None),
             (10, used(0), Some(RecycleReason::Jobs)),
@@ -152,11 +134,7 @@ mod tests {
 
     #[test]
     fn jitter_spreads_within_its_share_and_repeats_by_seed() {
-        let limits = RecycleLimits {
-            jobs: Some(1000),
-            bytes: None,
-            jitter: 0.1,
-        };
+        let limits = RecycleLimits { jobs: Some(1000), bytes: None, jitter: 0.1 };
         let draw = |seed| {
             let mut rng = Rng::with_seed(seed);
             (0..64).map(|_| limits.draw(&mut rng)).collect::<Vec<_>>()

@@ -31,21 +31,14 @@ impl RestartBudget {
     /// An unspent budget.
     #[must_use]
     pub fn new(allowed: RestartIntensity) -> Self {
-        Self {
-            allowed,
-            recent: VecDeque::new(),
-        }
+        Self { allowed, recent: VecDeque::new() }
     }
 
     /// Takes one restart from the budget at `now`. `false` means it is spent: do not restart, escalate.
     ///
     /// Holds at most `intensity` moments, whatever happens.
     pub fn take(&mut self, now: Moment) -> bool {
-        while self
-            .recent
-            .front()
-            .is_some_and(|then| now.since(*then) >= self.allowed.period)
-        {
+        while self.recent.front().is_some_and(|then| now.since(*then) >= self.allowed.period) {
             self.recent.pop_front();
         }
         if self.recent.len() >= self.allowed.intensity as usize {
@@ -122,10 +115,7 @@ mod tests {
     }
 
     fn budget(intensity: u32, period_ms: u64) -> RestartBudget {
-        RestartBudget::new(RestartIntensity {
-            intensity,
-            period: Duration::from_millis(period_ms),
-        })
+        RestartBudget::new(RestartIntensity { intensity, period: Duration::from_millis(period_ms) })
     }
 
     #[test]
@@ -142,11 +132,8 @@ mod tests {
         assert!(!budget(0, 100).take(at(0)));
     }
 
-    const SPEC: BackoffSpec = BackoffSpec {
-        base: Duration::from_millis(10),
-        cap: Duration::from_secs(1),
-        reset_after: Duration::from_secs(60),
-    };
+    const SPEC: BackoffSpec =
+        BackoffSpec { base: Duration::from_millis(10), cap: Duration::from_secs(1), reset_after: Duration::from_secs(60) };
 
     #[test]
     fn the_first_restart_is_immediate_and_a_long_life_forgives() {

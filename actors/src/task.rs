@@ -23,14 +23,12 @@ where
     let guarded = async move {
         let mut future = pin!(future);
         // What the future owned is dropped with it and never looked at again, so nobody sees it torn.
-        poll_fn(|context| {
-            match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
-                Err(payload) => {
-                    tracing::error!(task = name, panic = panic_text(&*payload), "task panicked");
-                    Poll::Ready(None)
-                }
+        poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
+            Err(payload) => {
+                tracing::error!(task = name, panic = panic_text(&*payload), "task panicked");
+                Poll::Ready(None)
             }
         })
         .await

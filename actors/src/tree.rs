@@ -103,10 +103,7 @@ impl TreeBuilder {
     /// Adds a pool, to be started after those before it and stopped before them; past `shutdown` it is killed.
     #[must_use]
     pub fn pool<W: Worker>(mut self, pool: &Pool<W>, shutdown: Duration) -> Self {
-        self.children.push(ChildSpec {
-            subtree: Box::new(pool.clone()),
-            shutdown,
-        });
+        self.children.push(ChildSpec { subtree: Box::new(pool.clone()), shutdown });
         self
     }
 
@@ -121,17 +118,10 @@ impl TreeBuilder {
             restarts: AtomicU64::new(0),
             state: watch::Sender::new(TreeState::Running),
         });
-        let arguments = TreeArguments {
-            shared: Arc::clone(&shared),
-            bus: self.bus,
-            restarts: self.restarts,
-        };
+        let arguments = TreeArguments { shared: Arc::clone(&shared), bus: self.bus, restarts: self.restarts };
         match Actor::spawn(None, TreeActor, arguments).await {
             Ok((actor, _)) => Ok(Tree { actor, shared }),
-            Err(error) => Err(TreeError::Start {
-                name: shared.name.to_string(),
-                why: error.to_string(),
-            }),
+            Err(error) => Err(TreeError::Start { name: shared.name.to_string(), why: error.to_string() }),
         }
     }
 }
@@ -168,10 +158,7 @@ impl Tree {
         TreeBuilder {
             name: name.into(),
             bus,
-            restarts: RestartIntensity {
-                intensity: 3,
-                period: Duration::from_secs(60),
-            },
+            restarts: RestartIntensity { intensity: 3, period: Duration::from_secs(60) },
             children: Vec::new(),
         }
     }
@@ -232,10 +219,7 @@ struct TreeShared {
 }
 
 enum TreeMessage {
-    Shutdown {
-        grace: Duration,
-        done: oneshot::Sender<()>,
-    },
+    Shutdown { grace: Duration, done: oneshot::Sender<()> },
 }
 
 struct TreeActor;
@@ -314,14 +298,11 @@ impl Actor for TreeActor {
     ) -> Result<(), ActorProcessingErr> {
         let (cell, cause) = match event {
             SupervisionEvent::ActorFailed(cell, error) => (cell, error.to_string()),
-            SupervisionEvent::ActorTerminated(cell, _, reason) => {
-                (cell, reason.unwrap_or_else(|| "ended unasked".to_owned()))
-            }
+            SupervisionEvent::ActorTerminated(cell, _, reason) => (cell, reason.unwrap_or_else(|| "ended unasked".to_owned())),
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
-        let failed = state.running.iter().position(|running| {
-            running.as_ref().is_some_and(|running| running.get_id() == cell.get_id())
-        });
+        let failed =
+            state.running.iter().position(|running| running.as_ref().is_some_and(|running| running.get_id() == cell.get_id()));
         match failed {
             // One that was stopped on purpose.
             None => Ok(()),
@@ -342,10 +323,7 @@ impl TreeHold {
         while self.budget.take(self.clock.now()) {
             shared.restarts.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(pool = %child.subtree.name(), cause, "pool is started again");
-            self.bus.tell(Event::SubtreeRestarted {
-                name: child.subtree.name(),
-                cause: cause.clone(),
-            });
+            self.bus.tell(Event::SubtreeRestarted { name: child.subtree.name(), cause: cause.clone() });
             match child.subtree.start(myself.get_cell()).await {
                 Ok(cell) => {
                     self.running[place] = Some(cell);
@@ -357,10 +335,7 @@ impl TreeHold {
         self.running[place] = None;
         let cause = format!("pool {}: {cause}", child.subtree.name());
         tracing::error!(tree = %shared.name, cause, "tree gives up: restart budget spent");
-        self.bus.tell(Event::TreeDown {
-            name: Arc::clone(&shared.name),
-            cause: cause.clone(),
-        });
+        self.bus.tell(Event::TreeDown { name: Arc::clone(&shared.name), cause: cause.clone() });
         self.stop_all(Duration::MAX).await;
         Err(cause.into())
     }

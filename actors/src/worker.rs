@@ -33,20 +33,14 @@ pub trait Worker: Sized + Send + 'static {
     ///
     /// # Errors
     /// Any error counts as a failed start: it is retried with backoff, within the restart budget.
-    fn start(
-        spec: &Self::Spec,
-        child: &ChildId,
-    ) -> impl Future<Output = Result<Self, Self::Error>> + Send;
+    fn start(spec: &Self::Spec, child: &ChildId) -> impl Future<Output = Result<Self, Self::Error>> + Send;
 
     /// Runs one job. Never called while another job of this worker runs.
     ///
     /// # Errors
     /// [`Failure::Job`] blames the input, the worker goes on; [`Failure::Worker`] blames the worker, which is
     /// replaced.
-    fn run(
-        &mut self,
-        job: Self::Job,
-    ) -> impl Future<Output = Result<Self::Output, Failure<Self::Error>>> + Send;
+    fn run(&mut self, job: Self::Job) -> impl Future<Output = Result<Self::Output, Failure<Self::Error>>> + Send;
 
     /// What the worker uses now. Called after every job, so it must be cheap.
     fn usage(&self) -> Usage;
@@ -77,9 +71,5 @@ pub struct Usage {
 
 impl Usage {
     /// Nothing held, all well.
-    pub const NONE: Self = Self {
-        bytes: 0,
-        last_job_bytes: 0,
-        healthy: true,
-    };
+    pub const NONE: Self = Self { bytes: 0, last_job_bytes: 0, healthy: true };
 }

@@ -45,9 +45,7 @@ pub(crate) struct Failing {
 }
 
 fn take_one(counter: &AtomicU32) -> bool {
-    counter
-        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
-        .is_ok()
+    counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
 }
 
 impl Worker for Failing {
@@ -90,10 +88,7 @@ impl Worker for Failing {
     }
 
     fn usage(&self) -> Usage {
-        Usage {
-            healthy: self.healthy,
-            ..Usage::NONE
-        }
+        Usage { healthy: self.healthy, ..Usage::NONE }
     }
 
     async fn stop(self) {}

@@ -15,24 +15,15 @@ use eventmesh_actors::{
 use failing::{Failing, Job, Script};
 use tokio::time::{Instant, sleep};
 
-const MANY: RestartIntensity = RestartIntensity {
-    intensity: 1_000_000,
-    period: Duration::from_secs(1),
-};
+const MANY: RestartIntensity = RestartIntensity { intensity: 1_000_000, period: Duration::from_secs(1) };
 const GRACE: Duration = Duration::from_secs(5);
 
 fn demand(millis: u64) -> Demand {
-    Demand {
-        bytes: 1,
-        deadline: Instant::now() + Duration::from_millis(millis),
-    }
+    Demand { bytes: 1, deadline: Instant::now() + Duration::from_millis(millis) }
 }
 
 fn spec(size: u32) -> PoolSpec {
-    PoolSpec {
-        restarts: MANY,
-        ..PoolSpec::new("test", size)
-    }
+    PoolSpec { restarts: MANY, ..PoolSpec::new("test", size) }
 }
 
 async fn running(spec: PoolSpec, script: Script) -> (Pool<Failing>, Tree) {
@@ -90,10 +81,7 @@ async fn panicking_jobs_lose_only_themselves_and_say_so() {
 /// Elsewhere, a worker that reports "finished", looks at its memory and then ends itself loses one job each time.
 #[tokio::test]
 async fn recycling_after_every_job_loses_none_at_size_one() {
-    let limits = RecycleLimits {
-        jobs: Some(1),
-        ..RecycleLimits::NEVER
-    };
+    let limits = RecycleLimits { jobs: Some(1), ..RecycleLimits::NEVER };
     let (pool, tree) = running(PoolSpec { recycle: limits, ..spec(1) }, Script::default()).await;
     let mut callers = Vec::new();
     for caller in 0..4u64 {
@@ -132,10 +120,7 @@ async fn a_worker_that_ends_itself_after_finishing_loses_none() {
 /// Elsewhere, one replacement that fails to start takes the whole factory down.
 #[tokio::test]
 async fn a_replacement_that_fails_to_start_costs_no_job() {
-    let limits = RecycleLimits {
-        jobs: Some(3),
-        ..RecycleLimits::NEVER
-    };
+    let limits = RecycleLimits { jobs: Some(3), ..RecycleLimits::NEVER };
     let script = Script::default();
     let failures = script.failing_starts.clone();
     let (pool, tree) = running(PoolSpec { recycle: limits, ..spec(1) }, script).await;
@@ -159,10 +144,7 @@ async fn callers_wait_while_a_start_is_retried() {
     let failures = script.failing_starts.clone();
     let (pool, tree) = running(spec(1), script).await;
     failures.store(3, Ordering::SeqCst);
-    assert!(matches!(
-        pool.lease(demand(1000)).await.expect("a lease").run(Job::Panic).await,
-        Err(RunError::ChildEnded { .. })
-    ));
+    assert!(matches!(pool.lease(demand(1000)).await.expect("a lease").run(Job::Panic).await, Err(RunError::ChildEnded { .. })));
     assert_eq!(pool.run(demand(60_000), || Job::Echo(7)).await.expect("echo"), 7);
     let counts = pool.snapshot().counts;
     assert_eq!((counts.restarts["panicked"], counts.restarts["start_failed"]), (1, 3));
@@ -298,21 +280,13 @@ async fn an_operator_replaces_a_child_without_losing_anything() {
 
 #[tokio::test]
 async fn a_spent_pool_is_restarted_by_its_tree_and_a_spent_tree_is_down() {
-    let once = RestartIntensity {
-        intensity: 1,
-        period: Duration::from_secs(600),
-    };
+    let once = RestartIntensity { intensity: 1, period: Duration::from_secs(600) };
     let bus = Bus::new(1024);
     let mut events = bus.subscribe();
     let bad = Pool::<Failing>::new(PoolSpec { restarts: once, ..PoolSpec::new("bad", 1) }, Script::default(), bus.clone());
     let good = Pool::<Failing>::new(PoolSpec::new("good", 1), Script::default(), bus.clone());
-    let tree = Tree::builder("tests", bus)
-        .restarts(once)
-        .pool(&good, GRACE)
-        .pool(&bad, GRACE)
-        .start()
-        .await
-        .expect("the tree starts");
+    let tree =
+        Tree::builder("tests", bus).restarts(once).pool(&good, GRACE).pool(&bad, GRACE).start().await.expect("the tree starts");
     bad.ready(Instant::now() + GRACE).await.expect("up");
     // `run` tries each job twice: two deaths spend the pool, and its tree starts it again.
     let _ = bad.run(demand(5000), || Job::Panic).await;

@@ -24,10 +24,7 @@ fn real() -> Sandbox {
 fn job(page: impl Into<Vec<u8>>, within: Duration) -> Job {
     Job {
         page: page.into().into(),
-        hints: Hints {
-            base_url: Some("https://example.com/".into()),
-            ..Hints::default()
-        },
+        hints: Hints { base_url: Some("https://example.com/".into()), ..Hints::default() },
         deadline: tokio::time::Instant::now() + within,
     }
 }
@@ -51,12 +48,7 @@ fn hostile(address: u32, body: &str, more: &str) -> Guest {
 }
 
 fn with(guest: Guest) -> Result<Sandbox, SandboxError> {
-    let spec = SandboxSpec {
-        guest,
-        cache: ArtifactCache::None,
-        memory: 8 << 20,
-        ..SandboxSpec::new(1)
-    };
+    let spec = SandboxSpec { guest, cache: ArtifactCache::None, memory: 8 << 20, ..SandboxSpec::new(1) };
     Sandbox::new(&spec)
 }
 
@@ -189,10 +181,8 @@ fn impossible_pages_get_a_typed_error() {
     let innocent = job(include_bytes!("golden/article.html"), LONG);
     let before = run(&sandbox, &innocent).expect("a document").document;
     let attributes: String = (0..1_000_000).map(|number| format!(" a{number}=1")).collect();
-    let pages: Vec<(&str, Vec<u8>)> = vec![
-        ("100 MB of divs", b"<div>".repeat(20_000_000)),
-        ("a million attributes", format!("<p{attributes}>x").into_bytes()),
-    ];
+    let pages: Vec<(&str, Vec<u8>)> =
+        vec![("100 MB of divs", b"<div>".repeat(20_000_000)), ("a million attributes", format!("<p{attributes}>x").into_bytes())];
     for (name, page) in pages {
         let within = Duration::from_millis(500);
         let result = run(&sandbox, &job(page, within));

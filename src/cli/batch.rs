@@ -73,13 +73,7 @@ struct Line {
 
 impl Line {
     fn failed(id: serde_json::Value, error: Error) -> Self {
-        Self {
-            id,
-            status: "error",
-            document: None,
-            error: Some(error),
-            timing: None,
-        }
+        Self { id, status: "error", document: None, error: Some(error), timing: None }
     }
 }
 
@@ -87,7 +81,10 @@ impl Line {
 enum Listed {
     Item(Item),
     /// A line that is no item, with its number for an id.
-    Broken { number: u64, why: String },
+    Broken {
+        number: u64,
+        why: String,
+    },
     /// The list itself cannot be read any further.
     Unreadable(std::io::Error),
 }
@@ -108,7 +105,8 @@ pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
             (Box::new(file), name)
         }
     };
-    let concurrency = arguments.concurrency.unwrap_or_else(|| arguments.engine.config().workers.saturating_mul(2)).max(1) as usize;
+    let concurrency =
+        arguments.concurrency.unwrap_or_else(|| arguments.engine.config().workers.saturating_mul(2)).max(1) as usize;
     let engine = arguments.engine.start().await?;
 
     let (items, mut listed) = mpsc::channel(concurrency);
@@ -217,13 +215,9 @@ async fn one(engine: Engine, item: Item) -> Line {
         }
     }
     match engine.extract(request).document().await {
-        Ok(answer) => Line {
-            id: item.id,
-            status: "ok",
-            document: Some(answer.document),
-            error: None,
-            timing: Some(answer.timing),
-        },
+        Ok(answer) => {
+            Line { id: item.id, status: "ok", document: Some(answer.document), error: None, timing: Some(answer.timing) }
+        }
         Err(error) => Line::failed(item.id, error),
     }
 }

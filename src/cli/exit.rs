@@ -18,18 +18,12 @@ pub(crate) struct Exit {
 impl Exit {
     /// The command line, or what it names, makes no sense.
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
-        Self {
-            code: 2,
-            message: Some(message.to_string()),
-        }
+        Self { code: 2, message: Some(message.to_string()) }
     }
 
     /// Something inside went wrong.
     pub(crate) fn fault(doing: &str, error: impl StdError) -> Self {
-        Self {
-            code: 1,
-            message: Some(format!("{doing}: {}", chain(&error))),
-        }
+        Self { code: 1, message: Some(format!("{doing}: {}", chain(&error))) }
     }
 
     /// Some inputs failed, and each has said so.
@@ -39,19 +33,13 @@ impl Exit {
 
     /// An input, or the list of them, cannot be read.
     pub(crate) fn unreadable(what: impl fmt::Display, error: &std::io::Error) -> Self {
-        Self {
-            code: 4,
-            message: Some(format!("failed to read {what}: {error}")),
-        }
+        Self { code: 4, message: Some(format!("failed to read {what}: {error}")) }
     }
 
     /// The output cannot be written. A reader that has seen enough is told nothing.
     pub(crate) fn unwritable(what: impl fmt::Display, error: &std::io::Error) -> Self {
         let gone = error.kind() == std::io::ErrorKind::BrokenPipe;
-        Self {
-            code: 8,
-            message: (!gone).then(|| format!("failed to write {what}: {error}")),
-        }
+        Self { code: 8, message: (!gone).then(|| format!("failed to write {what}: {error}")) }
     }
 
     /// Somebody pressed Ctrl-C.
@@ -62,10 +50,7 @@ impl Exit {
 
 impl From<Error> for Exit {
     fn from(error: Error) -> Self {
-        Self {
-            code: error.kind().exit_code(),
-            message: Some(error.to_string()),
-        }
+        Self { code: error.kind().exit_code(), message: Some(error.to_string()) }
     }
 }
 

@@ -199,13 +199,7 @@ impl<H: Clone, T> PoolCore<H, T> {
     }
 
     /// Lends an idle child, or queues the caller under a token that is made only then.
-    pub(crate) fn lend(
-        &mut self,
-        now: Moment,
-        bytes: u64,
-        deadline: Moment,
-        token: impl FnOnce() -> T,
-    ) -> Lend<H> {
+    pub(crate) fn lend(&mut self, now: Moment, bytes: u64, deadline: Moment, token: impl FnOnce() -> T) -> Lend<H> {
         if let Err(error) = self.admit(bytes) {
             self.books.refused(&error);
             return Lend::Refused(error);
@@ -228,12 +222,7 @@ impl<H: Clone, T> PoolCore<H, T> {
         self.admitted_bytes += bytes;
         let id = self.next_waiter;
         self.next_waiter += 1;
-        self.waiters.push_back(Waiter {
-            id,
-            bytes,
-            deadline,
-            token: token(),
-        });
+        self.waiters.push_back(Waiter { id, bytes, deadline, token: token() });
         Lend::Queued(id)
     }
 
@@ -246,11 +235,7 @@ impl<H: Clone, T> PoolCore<H, T> {
         }
         let budget = self.spec.max_bytes;
         if bytes > budget {
-            return Err(LeaseError::TooLarge {
-                pool: pool(),
-                asked: bytes,
-                budget,
-            });
+            return Err(LeaseError::TooLarge { pool: pool(), asked: bytes, budget });
         }
         if self.admitted_bytes + bytes > budget {
             return Err(LeaseError::BytesFull {
@@ -265,10 +250,7 @@ impl<H: Clone, T> PoolCore<H, T> {
     }
 
     fn unavailable(&self) -> LeaseError {
-        LeaseError::Unavailable {
-            pool: self.spec.name.to_string(),
-            retry_after: self.spec.backoff.cap,
-        }
+        LeaseError::Unavailable { pool: self.spec.name.to_string(), retry_after: self.spec.backoff.cap }
     }
 
     /// When a place is likely to be free: the queue ahead, at the pace of late.
@@ -310,13 +292,7 @@ impl<H: Clone, T> PoolCore<H, T> {
     }
 
     /// A lease has come back.
-    pub(crate) fn check_in(
-        &mut self,
-        now: Moment,
-        key: Key,
-        bytes: u64,
-        outcome: Outcome,
-    ) -> Vec<Effect<H, T>> {
+    pub(crate) fn check_in(&mut self, now: Moment, key: Key, bytes: u64, outcome: Outcome) -> Vec<Effect<H, T>> {
         let mut effects = Vec::new();
         self.admitted_bytes -= bytes;
         if let Outcome::Lost = outcome {
@@ -360,10 +336,7 @@ impl<H: Clone, T> PoolCore<H, T> {
     pub(crate) fn retire(&mut self, now: Moment, slot: u32) -> (bool, Vec<Effect<H, T>>) {
         let mut effects = Vec::new();
         let serving = self.slots.get(slot as usize).and_then(|slot| {
-            slot.children
-                .iter()
-                .find(|child| child.state.occupies() && child.up.is_some())
-                .map(|child| child.generation)
+            slot.children.iter().find(|child| child.state.occupies() && child.up.is_some()).map(|child| child.generation)
         });
         let begun = serving.is_some_and(|generation| {
             let key = Key { slot, generation };
@@ -373,49 +346,26 @@ impl<H: Clone, T> PoolCore<H, T> {
     }
 
     /// Begins a replacement, unless one is under way: at most one child of a pool retires at a time.
-    fn recycle(
-        &mut self,
-        now: Moment,
-        key: Key,
-        reason: RecycleReason,
-        effects: &mut Vec<Effect<H, T>>,
-    ) -> bool {
+    fn recycle(&mut self, now: Moment, key: Key, reason: RecycleReason, effects: &mut Vec<Effect<H, T>>) -> bool {
         // One that was condemned during its last job comes back as well, and has been replaced already.
         let serves = self.child(key).is_some_and(|child| child.up.is_some() && child.state.occupies());
         let slot = &self.slots[key.slot as usize];
         let standing = slot.children.iter().filter(|child| child.state.occupies()).count();
-        if self.phase != Phase::Open
-            || self.recycling.is_some()
-            || !serves
-            || standing != 1
-            || now < slot.recycle_not_before
-        {
+        if self.phase != Phase::Open || self.recycling.is_some() || !serves || standing != 1 || now < slot.recycle_not_before {
             return false;
         }
-        effects.push(Effect::Tell(Event::RecycleStarted {
-            child: key.within(&self.spec.name),
-            reason,
-        }));
+        effects.push(Effect::Tell(Event::RecycleStarted { child: key.within(&self.spec.name), reason }));
         let new = self.start(key.slot, now, Duration::ZERO, effects);
         self.recycling = Some(Recycling { old: key, new, reason });
         true
     }
 
     /// Books a new child for `slot` and asks for its start.
-    fn start(
-        &mut self,
-        slot: u32,
-        now: Moment,
-        delay: Duration,
-        effects: &mut Vec<Effect<H, T>>,
-    ) -> Key {
+    fn start(&mut self, slot: u32, now: Moment, delay: Duration, effects: &mut Vec<Effect<H, T>>) -> Key {
         let limits = self.spec.recycle.draw(&mut self.rng);
         let place = &mut self.slots[slot as usize];
         place.last_generation += 1;
-        let key = Key {
-            slot,
-            generation: place.last_generation,
-        };
+        let key = Key { slot, generation: place.last_generation };
         place.children.push(Child {
             generation: key.generation,
             state: ChildState::Starting,
@@ -433,8 +383,7 @@ impl<H: Clone, T> PoolCore<H, T> {
 
     /// Whether `key` is still wanted: asked before a start that had to wait.
     pub(crate) fn wants(&self, key: Key) -> bool {
-        self.phase == Phase::Open
-            && self.child(key).is_some_and(|child| child.state == ChildState::Starting)
+        self.phase == Phase::Open && self.child(key).is_some_and(|child| child.state == ChildState::Starting)
     }
 
     /// A child stands.
@@ -452,10 +401,7 @@ impl<H: Clone, T> PoolCore<H, T> {
         if self.child(key).is_none_or(|child| child.state == ChildState::Starting || !child.state.occupies()) {
             return effects;
         }
-        effects.push(Effect::Tell(Event::ChildStarted {
-            child: key.within(&self.spec.name),
-            took,
-        }));
+        effects.push(Effect::Tell(Event::ChildStarted { child: key.within(&self.spec.name), took }));
         if let Some(recycling) = self.recycling
             && recycling.new == key
         {
@@ -485,10 +431,7 @@ impl<H: Clone, T> PoolCore<H, T> {
             Some(ChildState::Stopping(known)) => known.clone(),
             Some(_) | None => exit.clone(),
         };
-        effects.push(Effect::Tell(Event::ChildEnded {
-            child: key.within(&self.spec.name),
-            exit: told,
-        }));
+        effects.push(Effect::Tell(Event::ChildEnded { child: key.within(&self.spec.name), exit: told }));
         let recycling = self.recycling;
         if recycling.is_some_and(|recycling| recycling.old == key || recycling.new == key) {
             self.recycling = None;
@@ -500,10 +443,7 @@ impl<H: Clone, T> PoolCore<H, T> {
             self.slots[key.slot as usize].recycle_not_before = now + delay;
             self.books.recycle_failed();
             self.remove(key);
-            effects.push(Effect::Tell(Event::RecycleFailed {
-                child: old.within(&self.spec.name),
-                exit,
-            }));
+            effects.push(Effect::Tell(Event::RecycleFailed { child: old.within(&self.spec.name), exit }));
         } else {
             self.feed(now, key, Input::Ended(exit), &mut effects);
             self.remove(key);
@@ -597,10 +537,7 @@ impl<H: Clone, T> PoolCore<H, T> {
             Action::Violation => {
                 self.books.violation();
                 let what = format!("{} was {from} and got {by}", key.within(&self.spec.name));
-                effects.push(Effect::Tell(Event::InvariantViolated {
-                    pool: self.spec.name.clone(),
-                    what,
-                }));
+                effects.push(Effect::Tell(Event::InvariantViolated { pool: self.spec.name.clone(), what }));
             }
         }
         if let Some(exit) = left_with {
@@ -623,23 +560,13 @@ impl<H: Clone, T> PoolCore<H, T> {
                 return;
             };
             if let Some(waiter) = self.waiters.pop_front() {
-                effects.push(Effect::Grant {
-                    token: waiter.token,
-                    grant,
-                });
+                effects.push(Effect::Grant { token: waiter.token, grant });
             }
         }
     }
 
     /// A child has left its place with `exit`: fill it again, unless somebody already stands there.
-    fn refill(
-        &mut self,
-        now: Moment,
-        slot: u32,
-        exit: Exit,
-        lived: Duration,
-        effects: &mut Vec<Effect<H, T>>,
-    ) {
+    fn refill(&mut self, now: Moment, slot: u32, exit: Exit, lived: Duration, effects: &mut Vec<Effect<H, T>>) {
         let place = &mut self.slots[slot as usize];
         let taken = place.children.iter().any(|child| child.state.occupies());
         if self.phase != Phase::Open {
@@ -663,27 +590,17 @@ impl<H: Clone, T> PoolCore<H, T> {
         }
         let delay = match exit {
             Exit::StartFailed(_) => place.backoff.after_failed_start(&mut self.rng),
-            Exit::Recycled(_)
-            | Exit::Shutdown
-            | Exit::Panicked(_)
-            | Exit::Broken(_)
-            | Exit::Hung
-            | Exit::Killed => place.backoff.after_crash(lived, &mut self.rng),
+            Exit::Recycled(_) | Exit::Shutdown | Exit::Panicked(_) | Exit::Broken(_) | Exit::Hung | Exit::Killed => {
+                place.backoff.after_crash(lived, &mut self.rng)
+            }
         };
         let key = self.start(slot, now, delay, effects);
-        effects.push(Effect::Tell(Event::RestartScheduled {
-            child: key.within(&self.spec.name),
-            cause: exit,
-            delay,
-        }));
+        effects.push(Effect::Tell(Event::RestartScheduled { child: key.within(&self.spec.name), cause: exit, delay }));
     }
 
     fn spend(&mut self, now: Moment, cause: Exit, effects: &mut Vec<Effect<H, T>>) {
         self.phase = Phase::Spent;
-        effects.push(Effect::Tell(Event::BudgetSpent {
-            pool: self.spec.name.clone(),
-            cause: cause.clone(),
-        }));
+        effects.push(Effect::Tell(Event::BudgetSpent { pool: self.spec.name.clone(), cause: cause.clone() }));
         let error = self.unavailable();
         self.refuse_all(&error, effects);
         for key in self.keys() {
@@ -696,10 +613,7 @@ impl<H: Clone, T> PoolCore<H, T> {
         while let Some(waiter) = self.waiters.pop_front() {
             self.admitted_bytes -= waiter.bytes;
             self.books.refused(error);
-            effects.push(Effect::Refuse {
-                token: waiter.token,
-                error: error.clone(),
-            });
+            effects.push(Effect::Refuse { token: waiter.token, error: error.clone() });
         }
     }
 
@@ -722,10 +636,7 @@ impl<H: Clone, T> PoolCore<H, T> {
     fn keys(&self) -> Vec<Key> {
         let mut keys = Vec::new();
         for (slot, place) in (0..).zip(&self.slots) {
-            keys.extend(place.children.iter().map(|child| Key {
-                slot,
-                generation: child.generation,
-            }));
+            keys.extend(place.children.iter().map(|child| Key { slot, generation: child.generation }));
         }
         keys
     }

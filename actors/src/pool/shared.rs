@@ -90,9 +90,7 @@ impl<W: Worker> Shared<W> {
             (Lend::Granted(grant), _) => Asked::Granted(Lease::new(Arc::clone(self), grant, deadline)),
             (Lend::Queued(id), Some(answer)) => Asked::Queued(id, answer),
             (Lend::Refused(error), _) => Asked::Refused(error),
-            (Lend::Queued(_), None) => Asked::Refused(LeaseError::Closed {
-                pool: self.spec.name.to_string(),
-            }),
+            (Lend::Queued(_), None) => Asked::Refused(LeaseError::Closed { pool: self.spec.name.to_string() }),
         }
     }
 
@@ -164,10 +162,7 @@ impl<W: Worker> Shared<W> {
         self.lock().snapshot(self.clock.now())
     }
 
-    fn decide(
-        self: &Arc<Self>,
-        decision: impl FnOnce(&mut PoolCore<ChildRef<W>, Token<W>>, Moment) -> Vec<PoolEffect<W>>,
-    ) {
+    fn decide(self: &Arc<Self>, decision: impl FnOnce(&mut PoolCore<ChildRef<W>, Token<W>>, Moment) -> Vec<PoolEffect<W>>) {
         let effects = {
             let mut core = self.lock();
             decision(&mut core, self.clock.now())

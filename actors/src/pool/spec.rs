@@ -44,10 +44,7 @@ impl PoolSpec {
             max_waiting: 1024,
             max_bytes: 256 << 20,
             recycle: RecycleLimits::NEVER,
-            restarts: RestartIntensity {
-                intensity: 5,
-                period: Duration::from_secs(10),
-            },
+            restarts: RestartIntensity { intensity: 5, period: Duration::from_secs(10) },
             backoff: BackoffSpec {
                 base: Duration::from_millis(10),
                 cap: Duration::from_secs(1),

@@ -49,16 +49,9 @@ impl<W: Worker> Actor for PoolActor<W> {
     type State = PoolHold<W>;
     type Arguments = Arc<Shared<W>>;
 
-    async fn pre_start(
-        &self,
-        myself: ActorRef<Self::Msg>,
-        shared: Self::Arguments,
-    ) -> Result<Self::State, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<Self::Msg>, shared: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
         shared.open(myself);
-        Ok(PoolHold {
-            shared,
-            children: HashMap::new(),
-        })
+        Ok(PoolHold { shared, children: HashMap::new() })
     }
 
     async fn handle(
@@ -110,43 +103,23 @@ impl<W: Worker> Actor for PoolActor<W> {
 }
 
 /// Starts one child beside the actor, so that a slow start stalls nobody, and reports back.
-async fn start<W: Worker>(
-    shared: Arc<Shared<W>>,
-    pool: ActorRef<PoolMessage<W>>,
-    key: Key,
-    delay: Duration,
-) {
+async fn start<W: Worker>(shared: Arc<Shared<W>>, pool: ActorRef<PoolMessage<W>>, key: Key, delay: Duration) {
     if !delay.is_zero() {
         sleep(delay).await;
     }
     if !shared.wants(key) {
         return;
     }
-    let arguments = ChildArguments {
-        spec: Arc::clone(&shared.worker),
-        id: key.within(shared.name()),
-        stop_grace: shared.spec.stop_grace,
-    };
+    let arguments =
+        ChildArguments { spec: Arc::clone(&shared.worker), id: key.within(shared.name()), stop_grace: shared.spec.stop_grace };
     shared.tell_starting(key);
     let starting = Actor::spawn_linked(None, ChildActor::<W>::new(), arguments, pool.get_cell());
     let told = match timeout(shared.spec.start_timeout, starting).await {
-        Ok(Ok((child, _))) => pool.cast(PoolMessage::Up {
-            key,
-            child: child.clone(),
-        })
-        .map_err(|_| child.kill()),
-        Ok(Err(error)) => pool
-            .cast(PoolMessage::NotUp {
-                key,
-                why: innermost(&error),
-            })
-            .map_err(|_| ()),
-        Err(_) => pool
-            .cast(PoolMessage::NotUp {
-                key,
-                why: format!("not up within {:?}", shared.spec.start_timeout),
-            })
-            .map_err(|_| ()),
+        Ok(Ok((child, _))) => pool.cast(PoolMessage::Up { key, child: child.clone() }).map_err(|_| child.kill()),
+        Ok(Err(error)) => pool.cast(PoolMessage::NotUp { key, why: innermost(&error) }).map_err(|_| ()),
+        Err(_) => {
+            pool.cast(PoolMessage::NotUp { key, why: format!("not up within {:?}", shared.spec.start_timeout) }).map_err(|_| ())
+        }
     };
     // Without its actor the pool is closed, and so is everything that could want this child.
     let _ = told;

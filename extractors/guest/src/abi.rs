@@ -92,11 +92,7 @@ mod tests {
 
     #[test]
     fn hints_and_documents_cross_unchanged() {
-        let hints = Hints {
-            base_url: Some("https://example.com/".into()),
-            charset: Some("utf-8".into()),
-            html: true,
-        };
+        let hints = Hints { base_url: Some("https://example.com/".into()), charset: Some("utf-8".into()), html: true };
         let mut input = encode_hints(&hints);
         input.extend_from_slice(b"<p>page");
         let (decoded, page): (Hints, &[u8]) = postcard::take_from_bytes(&input).expect("hints");

@@ -66,10 +66,7 @@ impl Element {
 
     /// The value of an attribute.
     pub(crate) fn attribute(&self, name: &LocalName) -> Option<&str> {
-        self.attributes
-            .iter()
-            .find(|attribute| attribute.name.local == *name)
-            .map(|attribute| &*attribute.value)
+        self.attributes.iter().find(|attribute| attribute.name.local == *name).map(|attribute| &*attribute.value)
     }
 
     /// All attributes, by name and value.
@@ -92,15 +89,7 @@ struct Node {
 impl Node {
     fn new(data: NodeData) -> Self {
         let none = NodeId::DOCUMENT;
-        Self {
-            parent: none,
-            previous: none,
-            next: none,
-            first_child: none,
-            last_child: none,
-            depth: 0,
-            data,
-        }
+        Self { parent: none, previous: none, next: none, first_child: none, last_child: none, depth: 0, data }
     }
 }
 
@@ -151,19 +140,12 @@ impl Dom {
 
     /// A node's children, in order.
     pub(crate) fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
-        std::iter::successors(self.nodes[id.index()].first_child.some(), |id| {
-            self.nodes[id.index()].next.some()
-        })
+        std::iter::successors(self.nodes[id.index()].first_child.some(), |id| self.nodes[id.index()].next.some())
     }
 
     /// A node and all below it, in document order. Where `enter` says no, its children are left out.
     pub(crate) fn walk<F: FnMut(NodeId) -> bool>(&self, root: NodeId, enter: F) -> Walk<'_, F> {
-        Walk {
-            dom: self,
-            root,
-            next: Some(root),
-            enter,
-        }
+        Walk { dom: self, root, next: Some(root), enter }
     }
 
     /// All text below a node, with white space as it stands.
@@ -225,10 +207,7 @@ pub(crate) struct Building {
 
 impl Building {
     pub(crate) fn new() -> Self {
-        Self {
-            nodes: RefCell::new(vec![Node::new(NodeData::Fragment)]),
-            depth: Cell::new(0),
-        }
+        Self { nodes: RefCell::new(vec![Node::new(NodeData::Fragment)]), depth: Cell::new(0) }
     }
 
     /// Depth of the element that was attached last: the number of open ones, if none has been closed since.
@@ -314,9 +293,7 @@ impl TreeSink for Building {
     type ElemName<'a> = Ref<'a, QualName>;
 
     fn finish(self) -> Dom {
-        Dom {
-            nodes: self.nodes.into_inner(),
-        }
+        Dom { nodes: self.nodes.into_inner() }
     }
 
     fn parse_error(&self, _message: Cow<'static, str>) {}
@@ -334,11 +311,7 @@ impl TreeSink for Building {
     }
 
     fn create_element(&self, name: QualName, attributes: Vec<Attribute>, flags: ElementFlags) -> NodeId {
-        let template = if flags.template {
-            self.add(NodeData::Fragment)
-        } else {
-            NodeId::DOCUMENT
-        };
+        let template = if flags.template { self.add(NodeData::Fragment) } else { NodeId::DOCUMENT };
         self.add(NodeData::Element(Element {
             name,
             attributes,
@@ -445,8 +418,4 @@ impl TreeSink for Building {
     }
 }
 
-static NO_NAME: QualName = QualName {
-    prefix: None,
-    ns: ns!(),
-    local: html5ever::local_name!(""),
-};
+static NO_NAME: QualName = QualName { prefix: None, ns: ns!(), local: html5ever::local_name!("") };

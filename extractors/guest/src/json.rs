@@ -9,11 +9,7 @@ pub struct Json(pub Value);
 
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            self.0.serialize(serializer)
-        } else {
-            serializer.serialize_str(&self.0.to_string())
-        }
+        if serializer.is_human_readable() { self.0.serialize(serializer) } else { serializer.serialize_str(&self.0.to_string()) }
     }
 }
 

@@ -6,9 +6,9 @@ use html5ever::local_name;
 use url::Url;
 
 use crate::document::{Image, Link};
+use crate::dom::NodeData;
 use crate::dom::{Dom, NodeId};
 use crate::text::{collapsed, push_collapsed};
-use crate::dom::NodeData;
 
 /// What relative addresses are resolved against: `<base href>`, itself resolved against the page's address.
 #[derive(Debug)]
@@ -102,10 +102,7 @@ fn widest(srcset: &str) -> &str {
     for candidate in srcset.split(", ") {
         let mut parts = candidate.split_whitespace();
         let address = parts.next().unwrap_or_default().trim_end_matches(',');
-        let size = parts
-            .next()
-            .and_then(|size| size.trim_end_matches(['w', 'x', ',']).parse().ok())
-            .unwrap_or(0.0);
+        let size = parts.next().and_then(|size| size.trim_end_matches(['w', 'x', ',']).parse().ok()).unwrap_or(0.0);
         if size > best.1 {
             best = (address, size);
         }
@@ -129,7 +126,12 @@ mod tests {
         let page = "<a href=/a>x</a><a href='b c'>y</a><a href=//other.example/>z</a><a href='#part'>w</a>";
         assert_eq!(
             hrefs(page, Some("https://example.com/dir/page")),
-            ["https://example.com/a", "https://example.com/dir/b%20c", "https://other.example/", "https://example.com/dir/page#part"]
+            [
+                "https://example.com/a",
+                "https://example.com/dir/b%20c",
+                "https://other.example/",
+                "https://example.com/dir/page#part"
+            ]
         );
         assert_eq!(hrefs("<base href=/sub/><a href=x>", Some("https://example.com/dir/page")), ["https://example.com/sub/x"]);
         assert_eq!(hrefs("<a href=x>", None), ["x"]);
@@ -152,7 +154,8 @@ mod tests {
 
     #[test]
     fn lazy_images_have_their_real_address() {
-        let page = "<img src='data:image/gif;base64,AAAA' data-src=/real.jpg alt=' a  b '><img srcset='/s.jpg 100w, /l.jpg 900w'>";
+        let page =
+            "<img src='data:image/gif;base64,AAAA' data-src=/real.jpg alt=' a  b '><img srcset='/s.jpg 100w, /l.jpg 900w'>";
         let dom = parse(page.into());
         let base = Base::of(&dom, Some("https://example.com/"));
         let images: Vec<_> = dom.walk(NodeId::DOCUMENT, |_| true).filter_map(|id| image(&dom, id, &base)).collect();

@@ -54,7 +54,9 @@ impl Facts {
                 local_name!("link") if attribute(local_name!("rel")) == Some("canonical") => {
                     facts.canonical = attribute(local_name!("href")).map(str::to_owned);
                 }
-                local_name!("script") if attribute(local_name!("type")).is_some_and(|kind| kind.eq_ignore_ascii_case("application/ld+json")) => {
+                local_name!("script")
+                    if attribute(local_name!("type")).is_some_and(|kind| kind.eq_ignore_ascii_case("application/ld+json")) =>
+                {
                     facts.json_ld(&dom.raw_text(id));
                 }
                 local_name!("time") if facts.time.is_none() => {
@@ -137,14 +139,24 @@ impl Facts {
             .or_else(|| any("datePublished"))
             .or_else(|| {
                 self.named(&[
-                    "article:published_time", "datepublished", "date", "dc.date", "dc.date.issued", "dcterms.created",
-                    "pubdate", "publish-date", "publication_date", "parsely-pub-date", "sailthru.date", "citation_publication_date",
+                    "article:published_time",
+                    "datepublished",
+                    "date",
+                    "dc.date",
+                    "dc.date.issued",
+                    "dcterms.created",
+                    "pubdate",
+                    "publish-date",
+                    "publication_date",
+                    "parsely-pub-date",
+                    "sailthru.date",
+                    "citation_publication_date",
                 ])
             })
             .or_else(|| self.time.clone());
-        document.modified = of_story("dateModified")
-            .or_else(|| any("dateModified"))
-            .or_else(|| self.named(&["article:modified_time", "og:updated_time", "datemodified", "last-modified", "dcterms.modified"]));
+        document.modified = of_story("dateModified").or_else(|| any("dateModified")).or_else(|| {
+            self.named(&["article:modified_time", "og:updated_time", "datemodified", "last-modified", "dcterms.modified"])
+        });
         document.language = self
             .language
             .clone()
@@ -169,7 +181,8 @@ impl Facts {
             names_of(author, &mut names);
         }
         if names.is_empty() {
-            let named = self.named(&["author", "article:author", "dc.creator", "parsely-author", "sailthru.author", "twitter:creator"]);
+            let named =
+                self.named(&["author", "article:author", "dc.creator", "parsely-author", "sailthru.author", "twitter:creator"]);
             names.extend(named.filter(|name| !name.contains("://") && !name.starts_with('@')));
         }
         if names.is_empty() {
@@ -188,8 +201,19 @@ impl Facts {
 
 /// JSON-LD types of a text with an author.
 pub(crate) const ARTICLES: &[&str] = &[
-    "Article", "NewsArticle", "BlogPosting", "Report", "ScholarlyArticle", "TechArticle", "OpinionNewsArticle",
-    "ReportageNewsArticle", "AnalysisNewsArticle", "ReviewNewsArticle", "SocialMediaPosting", "Review", "Recipe",
+    "Article",
+    "NewsArticle",
+    "BlogPosting",
+    "Report",
+    "ScholarlyArticle",
+    "TechArticle",
+    "OpinionNewsArticle",
+    "ReportageNewsArticle",
+    "AnalysisNewsArticle",
+    "ReviewNewsArticle",
+    "SocialMediaPosting",
+    "Review",
+    "Recipe",
 ];
 
 fn types(thing: &Value) -> impl Iterator<Item = &str> {
@@ -272,7 +296,9 @@ mod tests {
 
     #[test]
     fn a_bare_page_still_has_a_title() {
-        let found = document("<title> A  long title | The Site </title><h1>Heading</h1><a rel=author>By Jane</a><time datetime=2026-05-06>");
+        let found = document(
+            "<title> A  long title | The Site </title><h1>Heading</h1><a rel=author>By Jane</a><time datetime=2026-05-06>",
+        );
         assert_eq!(found.title.as_deref(), Some("A long title"));
         assert_eq!(found.authors, ["Jane"]);
         assert_eq!(found.published.as_deref(), Some("2026-05-06"));

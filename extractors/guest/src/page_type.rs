@@ -17,10 +17,24 @@ const SAID: &[(PageType, &[&str])] = &[
 ];
 
 /// Programs that make manuals, as they sign their pages.
-const MANUAL_MAKERS: &[&str] = &["docusaurus", "sphinx", "mkdocs", "rustdoc", "vitepress", "gitbook", "mdbook", "hugo-book", "doxygen", "javadoc", "jekyll-docs", "antora"];
+const MANUAL_MAKERS: &[&str] = &[
+    "docusaurus",
+    "sphinx",
+    "mkdocs",
+    "rustdoc",
+    "vitepress",
+    "gitbook",
+    "mdbook",
+    "hugo-book",
+    "doxygen",
+    "javadoc",
+    "jekyll-docs",
+    "antora",
+];
 
 /// Programs that run forums.
-const FORUM_MAKERS: &[&str] = &["discourse", "phpbb", "vbulletin", "xenforo", "mybb", "invision", "flarum", "smf", "nodebb", "vanilla"];
+const FORUM_MAKERS: &[&str] =
+    &["discourse", "phpbb", "vbulletin", "xenforo", "mybb", "invision", "flarum", "smf", "nodebb", "vanilla"];
 
 pub(crate) fn page_type(dom: &Dom, facts: &Facts) -> PageType {
     for (page_type, kinds) in SAID {
@@ -56,11 +70,16 @@ fn by_shape(dom: &Dom) -> PageType {
             articles += 1;
         }
         if let Some(class) = element.attribute(&local_name!("class"))
-            && matches!(element.html_name(), Some(&local_name!("div") | &local_name!("li") | &local_name!("article") | &local_name!("tr")))
+            && matches!(
+                element.html_name(),
+                Some(&local_name!("div") | &local_name!("li") | &local_name!("article") | &local_name!("tr"))
+            )
         {
             let words: Vec<String> = words(class).take(8).collect();
             let has = |word: &str| words.iter().any(|other| other == word);
-            if (has("post") || has("message") || has("reply") || has("comment")) && (has("body") || has("content") || has("author") || has("text")) {
+            if (has("post") || has("message") || has("reply") || has("comment"))
+                && (has("body") || has("content") || has("author") || has("text"))
+            {
                 posts += 1;
             }
         }

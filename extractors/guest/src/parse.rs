@@ -7,8 +7,8 @@
 use std::cell::Cell;
 
 use html5ever::buffer_queue::BufferQueue;
-use html5ever::tokenizer::{Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};
 use html5ever::interface::Tracer;
+use html5ever::tokenizer::{Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};
 use html5ever::tree_builder::{TreeBuilder, TreeBuilderOpts, TreeSink};
 use tendril::StrTendril;
 
@@ -25,11 +25,7 @@ pub(crate) fn parse(html: StrTendril) -> Dom {
         drop_doctype: true,
         ..TreeBuilderOpts::default()
     };
-    let sink = Capped {
-        builder: TreeBuilder::new(Building::new(), options),
-        dropped: Cell::new(0),
-        stale: Cell::new(false),
-    };
+    let sink = Capped { builder: TreeBuilder::new(Building::new(), options), dropped: Cell::new(0), stale: Cell::new(false) };
     let tokenizer = Tokenizer::new(sink, TokenizerOpts::default());
     let input = BufferQueue::default();
     input.push_back(html);
@@ -95,8 +91,28 @@ impl Tracer for Count {
 fn stays_shallow(name: &str) -> bool {
     matches!(
         name,
-        "area" | "base" | "br" | "col" | "embed" | "hr" | "img" | "input" | "link" | "meta" | "source" | "track" | "wbr"
-            | "iframe" | "noembed" | "noframes" | "plaintext" | "script" | "style" | "textarea" | "title" | "xmp"
+        "area"
+            | "base"
+            | "br"
+            | "col"
+            | "embed"
+            | "hr"
+            | "img"
+            | "input"
+            | "link"
+            | "meta"
+            | "source"
+            | "track"
+            | "wbr"
+            | "iframe"
+            | "noembed"
+            | "noframes"
+            | "plaintext"
+            | "script"
+            | "style"
+            | "textarea"
+            | "title"
+            | "xmp"
     )
 }
 

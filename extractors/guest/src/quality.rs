@@ -24,11 +24,7 @@ mod tests {
     #[test]
     fn more_evidence_is_more_trust() {
         let of = |words, title: Option<&str>, confidence| {
-            let document = Document {
-                word_count: words,
-                title: title.map(str::to_owned),
-                ..Document::default()
-            };
+            let document = Document { word_count: words, title: title.map(str::to_owned), ..Document::default() };
             quality(&document, confidence)
         };
         assert!(of(0, Some("t"), 1.0) == 0.0);

@@ -84,11 +84,7 @@ pub(crate) fn select(dom: &Dom, page_type: PageType) -> Selection {
     let links: u32 = roots.iter().map(|root| measures.at(*root).link_text).sum();
     let text: u32 = roots.iter().map(|root| measures.at(*root).text).sum();
     let confidence = share(&roots).min(1.0) * (1.0 - ratio(links, text.max(1)));
-    Selection {
-        roots,
-        dropped,
-        confidence: confidence.clamp(0.0, 1.0),
-    }
+    Selection { roots, dropped, confidence: confidence.clamp(0.0, 1.0) }
 }
 
 /// What the author has marked as the content: one `<main>`, or the articles in it.

@@ -52,7 +52,9 @@ impl ArtifactCache {
                 let loaded = unsafe { Module::deserialize_open_file(engine, file) };
                 match loaded {
                     Ok(module) => return Ok(module),
-                    Err(error) => tracing::warn!(path = %path.display(), %error, "compiled guest does not fit and is compiled anew"),
+                    Err(error) => {
+                        tracing::warn!(path = %path.display(), %error, "compiled guest does not fit and is compiled anew")
+                    }
                 }
             }
             Err(ArtifactError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
@@ -127,10 +129,7 @@ fn trusted(path: &Path, entry: &std::fs::Metadata, right_kind: bool) -> Result<(
     } else {
         return Ok(());
     };
-    Err(ArtifactError::Untrusted {
-        path: path.to_path_buf(),
-        problem,
-    })
+    Err(ArtifactError::Untrusted { path: path.to_path_buf(), problem })
 }
 
 /// Writes an artifact so that it appears whole or not at all.

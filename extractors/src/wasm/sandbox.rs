@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use eventmesh_guest::{ABI_VERSION, Document, Hints, decode_output, encode_hints};
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Memory, PoolingAllocationConfig, PoolingAllocatorMetrics,
-    ResourceLimiter, Store, StoreLimits, StoreLimitsBuilder, Trap, TypedFunc, UpdateDeadline,
+    Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Memory, PoolingAllocationConfig,
+    PoolingAllocatorMetrics, ResourceLimiter, Store, StoreLimits, StoreLimitsBuilder, Trap, TypedFunc, UpdateDeadline,
 };
 
 use super::artifact::ArtifactCache;
@@ -155,10 +155,7 @@ impl Sandbox {
         })();
         match found.map_err(SandboxError::Guest)? {
             ABI_VERSION => Ok(()),
-            found => Err(SandboxError::Version {
-                found,
-                expected: ABI_VERSION,
-            }),
+            found => Err(SandboxError::Version { found, expected: ABI_VERSION }),
         }
     }
 
@@ -184,9 +181,7 @@ impl Sandbox {
     /// [`PageError::Instance`].
     pub fn instantiate(&self) -> Result<(), PageError> {
         let mut store = self.store(|| Verdict::GoOn);
-        self.guest.instantiate(&mut store).map(drop).map_err(|error| PageError::Instance {
-            reason: error.to_string(),
-        })
+        self.guest.instantiate(&mut store).map(drop).map_err(|error| PageError::Instance { reason: error.to_string() })
     }
 
     /// Runs one page in a fresh instance, on the calling thread, until its deadline or until `cancelled`.
@@ -213,23 +208,15 @@ impl Sandbox {
                 }
             }
         });
-        let instance = self.guest.instantiate(&mut store).map_err(|error| PageError::Instance {
-            reason: error.to_string(),
-        })?;
+        let instance = self.guest.instantiate(&mut store).map_err(|error| PageError::Instance { reason: error.to_string() })?;
         self.pages.fetch_add(1, Ordering::Relaxed);
         self.warm_pages.fetch_add(u64::from(warm), Ordering::Relaxed);
-        let document = Call::new(&mut store, &instance)
-            .map_err(|error| self.failure(&error, &store, began))
-            .and_then(|call| {
-                let output = call.run(&mut store, job).map_err(|error| self.failure(&error, &store, began))?;
-                call.read(&store, output)
-            });
+        let document = Call::new(&mut store, &instance).map_err(|error| self.failure(&error, &store, began)).and_then(|call| {
+            let output = call.run(&mut store, job).map_err(|error| self.failure(&error, &store, began))?;
+            call.read(&store, output)
+        });
         drop(watch);
-        document.map(|document| Extracted {
-            document,
-            ran: began.elapsed(),
-            memory: store.data().peak,
-        })
+        document.map(|document| Extracted { document, ran: began.elapsed(), memory: store.data().peak })
     }
 
     fn failure(&self, error: &wasmtime::Error, store: &Store<Limits>, began: Instant) -> PageError {
@@ -380,7 +367,9 @@ struct Call {
 impl Call {
     fn new(store: &mut Store<Limits>, instance: &wasmtime::Instance) -> wasmtime::Result<Self> {
         Ok(Self {
-            memory: instance.get_memory(&mut *store, "memory").ok_or_else(|| wasmtime::Error::msg("the guest exports no memory"))?,
+            memory: instance
+                .get_memory(&mut *store, "memory")
+                .ok_or_else(|| wasmtime::Error::msg("the guest exports no memory"))?,
             alloc: instance.get_typed_func(&mut *store, "alloc")?,
             extract: instance.get_typed_func(&mut *store, "extract")?,
         })

@@ -26,23 +26,20 @@ pub(crate) struct Task {
 pub(crate) fn start(name: String, sandbox: Arc<Sandbox>) -> std::io::Result<SyncSender<Task>> {
     // One place: the child runs one job at a time, and a cancelled one may still be on its way out.
     let (sender, tasks) = sync_channel::<Task>(1);
-    std::thread::Builder::new()
-        .name(name)
-        .stack_size(sandbox.stack() + HOST_STACK)
-        .spawn(move || {
-            for task in tasks {
-                // The sandbox is shared, but a page changes nothing in it but counters.
-                let run = AssertUnwindSafe(|| sandbox.run(&task.job, &task.cancelled));
-                match catch_unwind(run) {
-                    // A caller that has gone does not read its answer.
-                    Ok(result) => drop(task.reply.send(result)),
-                    Err(payload) => {
-                        tracing::error!(panic = panic_text(&*payload), "sandbox thread panicked; its worker is replaced");
-                        drop(task.reply.send(Err(PageError::ThreadGone)));
-                        return;
-                    }
+    std::thread::Builder::new().name(name).stack_size(sandbox.stack() + HOST_STACK).spawn(move || {
+        for task in tasks {
+            // The sandbox is shared, but a page changes nothing in it but counters.
+            let run = AssertUnwindSafe(|| sandbox.run(&task.job, &task.cancelled));
+            match catch_unwind(run) {
+                // A caller that has gone does not read its answer.
+                Ok(result) => drop(task.reply.send(result)),
+                Err(payload) => {
+                    tracing::error!(panic = panic_text(&*payload), "sandbox thread panicked; its worker is replaced");
+                    drop(task.reply.send(Err(PageError::ThreadGone)));
+                    return;
                 }
             }
-        })?;
+        }
+    })?;
     Ok(sender)
 }

@@ -44,13 +44,9 @@ impl Ticker {
     pub(crate) fn start(engine: Engine) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let seen = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("wasm-ticker".to_owned())
-            .spawn(move || tick(&seen, || engine.increment_epoch()))?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        let thread =
+            std::thread::Builder::new().name("wasm-ticker".to_owned()).spawn(move || tick(&seen, || engine.increment_epoch()))?;
+        Ok(Self { shared, thread: Some(thread) })
     }
 
     /// Keeps the ticker ticking until the guard is dropped.

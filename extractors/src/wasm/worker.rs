@@ -27,21 +27,13 @@ impl Worker for WasmWorker {
 
     async fn start(sandbox: &Arc<Sandbox>, child: &ChildId) -> Result<Self, PageError> {
         let thread = thread::start(child.to_string(), Arc::clone(sandbox)).map_err(PageError::Thread)?;
-        Ok(Self {
-            thread,
-            sandbox: Arc::clone(sandbox),
-            last_page_bytes: 0,
-        })
+        Ok(Self { thread, sandbox: Arc::clone(sandbox), last_page_bytes: 0 })
     }
 
     async fn run(&mut self, job: Job) -> Result<Extracted, Failure<PageError>> {
         let cancelled = Arc::new(AtomicBool::new(false));
         let (reply, answer) = oneshot::channel();
-        let task = Task {
-            job,
-            cancelled: Arc::clone(&cancelled),
-            reply,
-        };
+        let task = Task { job, cancelled: Arc::clone(&cancelled), reply };
         // Full would mean two cancelled pages on their way out at once: the thread does not listen any more.
         if self.thread.try_send(task).is_err() {
             return Err(Failure::Worker(PageError::ThreadGone));
@@ -62,11 +54,7 @@ impl Worker for WasmWorker {
     /// Linear memory goes with its page. What stays is what the sandbox keeps resident for all workers, counted
     /// with each of them.
     fn usage(&self) -> Usage {
-        Usage {
-            bytes: self.sandbox.usage().resident_unused as u64,
-            last_job_bytes: self.last_page_bytes as u64,
-            healthy: true,
-        }
+        Usage { bytes: self.sandbox.usage().resident_unused as u64, last_job_bytes: self.last_page_bytes as u64, healthy: true }
     }
 
     /// Dropping the worker ends its thread, after the page it is at.

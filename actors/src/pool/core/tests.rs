@@ -16,18 +16,11 @@ fn at(millis: u64) -> Moment {
 }
 
 fn spec(size: u32) -> PoolSpec {
-    PoolSpec {
-        max_waiting: 4,
-        max_bytes: 100,
-        ..PoolSpec::new("test", size)
-    }
+    PoolSpec { max_waiting: 4, max_bytes: 100, ..PoolSpec::new("test", size) }
 }
 
 fn fit() -> Outcome {
-    Outcome::Done {
-        jobs: 1,
-        usage: Usage::NONE,
-    }
+    Outcome::Done { jobs: 1, usage: Usage::NONE }
 }
 
 fn starts(effects: &Effects) -> Vec<Key> {
@@ -116,13 +109,7 @@ fn a_caller_past_its_deadline_takes_no_child() {
 
 #[test]
 fn a_due_child_serves_until_its_replacement_stands() {
-    let mut core = open(PoolSpec {
-        recycle: RecycleLimits {
-            jobs: Some(1),
-            ..RecycleLimits::NEVER
-        },
-        ..spec(1)
-    });
+    let mut core = open(PoolSpec { recycle: RecycleLimits { jobs: Some(1), ..RecycleLimits::NEVER }, ..spec(1) });
     let old = granted(&mut core, 0);
     let effects = core.check_in(at(1), old.key, 1, fit());
     assert_eq!(starts(&effects), vec![key(0, 2)]);
@@ -141,13 +128,7 @@ fn a_due_child_serves_until_its_replacement_stands() {
 
 #[test]
 fn a_replacement_that_will_not_start_costs_nothing() {
-    let mut core = open(PoolSpec {
-        restarts: RestartIntensity {
-            intensity: 0,
-            period: Duration::from_secs(1),
-        },
-        ..spec(1)
-    });
+    let mut core = open(PoolSpec { restarts: RestartIntensity { intensity: 0, period: Duration::from_secs(1) }, ..spec(1) });
     assert!(core.retire(at(0), 0).0);
     assert!(!core.retire(at(0), 0).0, "one at a time");
     let effects = core.start_failed(at(1), key(0, 2), "no".into());
@@ -161,13 +142,7 @@ fn a_replacement_that_will_not_start_costs_nothing() {
 fn an_unhealthy_child_does_no_further_job() {
     let mut core = open(spec(1));
     let grant = granted(&mut core, 0);
-    let sick = Outcome::Done {
-        jobs: 1,
-        usage: Usage {
-            healthy: false,
-            ..Usage::NONE
-        },
-    };
+    let sick = Outcome::Done { jobs: 1, usage: Usage { healthy: false, ..Usage::NONE } };
     let effects = core.check_in(at(1), grant.key, 1, sick);
     assert!(effects.contains(&Effect::Stop { handle: grant.key }), "{effects:?}");
     assert_eq!(starts(&effects), vec![key(0, 2)]);
@@ -176,21 +151,13 @@ fn an_unhealthy_child_does_no_further_job() {
 
 #[test]
 fn a_spent_budget_refuses_everybody_and_escalates_once() {
-    let mut core = open(PoolSpec {
-        restarts: RestartIntensity {
-            intensity: 1,
-            period: Duration::from_secs(10),
-        },
-        ..spec(2)
-    });
+    let mut core = open(PoolSpec { restarts: RestartIntensity { intensity: 1, period: Duration::from_secs(10) }, ..spec(2) });
     granted(&mut core, 0);
     granted(&mut core, 0);
     assert!(matches!(lend(&mut core, 0, 1), Lend::Queued(_)));
     core.ended(at(1), key(0, 1), Exit::Killed);
     let effects = core.ended(at(2), key(1, 1), Exit::Panicked("twice".into()));
-    let refused = effects
-        .iter()
-        .filter(|effect| matches!(effect, Effect::Refuse { error: LeaseError::Unavailable { .. }, .. }));
+    let refused = effects.iter().filter(|effect| matches!(effect, Effect::Refuse { error: LeaseError::Unavailable { .. }, .. }));
     assert_eq!(refused.count(), 1);
     assert_eq!(effects.iter().filter(|effect| matches!(effect, Effect::Escalate { .. })).count(), 1);
     assert!(matches!(lend(&mut core, 3, 1), Lend::Refused(LeaseError::Unavailable { .. })));

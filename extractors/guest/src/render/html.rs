@@ -7,12 +7,7 @@ use crate::links::{Base, image};
 use crate::select::Selection;
 
 pub(crate) fn render(dom: &Dom, selection: &Selection, base: &Base) -> String {
-    let mut html = Html {
-        dom,
-        selection,
-        base,
-        out: String::new(),
-    };
+    let mut html = Html { dom, selection, base, out: String::new() };
     for root in &selection.roots {
         html.node(*root);
     }
@@ -110,8 +105,48 @@ impl Html<'_> {
 fn is_kept(name: &LocalName) -> bool {
     matches!(
         &**name,
-        "article" | "section" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "p" | "ul" | "ol" | "li" | "dl" | "dt" | "dd" | "blockquote"
-            | "pre" | "code" | "em" | "strong" | "b" | "i" | "del" | "s" | "ins" | "sub" | "sup" | "mark" | "kbd" | "q" | "cite"
-            | "table" | "caption" | "thead" | "tbody" | "tfoot" | "tr" | "th" | "td" | "figure" | "figcaption" | "details" | "summary"
+        "article"
+            | "section"
+            | "h1"
+            | "h2"
+            | "h3"
+            | "h4"
+            | "h5"
+            | "h6"
+            | "p"
+            | "ul"
+            | "ol"
+            | "li"
+            | "dl"
+            | "dt"
+            | "dd"
+            | "blockquote"
+            | "pre"
+            | "code"
+            | "em"
+            | "strong"
+            | "b"
+            | "i"
+            | "del"
+            | "s"
+            | "ins"
+            | "sub"
+            | "sup"
+            | "mark"
+            | "kbd"
+            | "q"
+            | "cite"
+            | "table"
+            | "caption"
+            | "thead"
+            | "tbody"
+            | "tfoot"
+            | "tr"
+            | "th"
+            | "td"
+            | "figure"
+            | "figcaption"
+            | "details"
+            | "summary"
     )
 }

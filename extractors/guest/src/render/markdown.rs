@@ -36,11 +36,7 @@ pub(crate) fn render(dom: &Dom, selection: &Selection, base: &Base) -> Rendered 
         markdown.node(*root);
         markdown.out.end_block();
     }
-    Rendered {
-        markdown: markdown.out.finish(),
-        images: markdown.images,
-        tables: markdown.tables,
-    }
+    Rendered { markdown: markdown.out.finish(), images: markdown.images, tables: markdown.tables }
 }
 
 struct Markdown<'a> {
@@ -185,10 +181,7 @@ impl Markdown<'_> {
 
     fn list(&mut self, id: NodeId, start: Option<u32>) {
         let dom = self.dom;
-        let nested = dom
-            .ancestors(id)
-            .take(3)
-            .any(|ancestor| dom.html_name(ancestor) == Some(&local_name!("li")));
+        let nested = dom.ancestors(id).take(3).any(|ancestor| dom.html_name(ancestor) == Some(&local_name!("li")));
         if nested {
             self.out.close_up();
         } else {
@@ -250,9 +243,7 @@ impl Markdown<'_> {
         self.out.end_line();
         for line in code.lines() {
             if line.is_empty() {
-                // An empty line still belongs to the block, and to what it stands in.
-                self.out.push("\u{200b}");
-                self.out.end_line();
+                self.out.empty_line();
             } else {
                 self.out.push(line);
                 self.out.end_line();
@@ -355,6 +346,11 @@ impl Markdown<'_> {
             self.out.end_block();
             return;
         };
+        let dom = self.dom;
+        if let Some(caption) = dom.children(id).find(|child| dom.html_name(*child) == Some(&local_name!("caption"))) {
+            self.out.end_block();
+            self.children(caption);
+        }
         self.out.end_block();
         let columns = table.rows.iter().map(Vec::len).chain([table.header.len()]).max().unwrap_or(0);
         self.row(&table.header, columns);
@@ -365,7 +361,6 @@ impl Markdown<'_> {
             self.row(row, columns);
         }
         self.out.end_block();
-        let dom = self.dom;
         for inner in dom.walk(id, |inner| self.selection.keeps(inner)) {
             if dom.html_name(inner) == Some(&local_name!("img"))
                 && let Some(image) = image(dom, inner, self.base)
@@ -504,11 +499,22 @@ fn is_gutter(dom: &Dom, id: NodeId) -> bool {
         class.split_whitespace().any(|class| {
             matches!(
                 class,
-                "gutter" | "lineno" | "linenos" | "linenodiv" | "line-number" | "line-numbers-rows" | "lnt" | "ln" | "rouge-gutter" | "blob-num" | "hljs-ln-numbers"
+                "gutter"
+                    | "lineno"
+                    | "linenos"
+                    | "linenodiv"
+                    | "line-number"
+                    | "line-numbers-rows"
+                    | "lnt"
+                    | "ln"
+                    | "rouge-gutter"
+                    | "blob-num"
+                    | "hljs-ln-numbers"
             )
         })
     });
-    by_class || element.attribute(&LocalName::from("data-line-number")).is_some() && element.html_name() == Some(&local_name!("td"))
+    by_class
+        || element.attribute(&LocalName::from("data-line-number")).is_some() && element.html_name() == Some(&local_name!("td"))
 }
 
 /// A code block's language, from the classes that highlighters put on it or around it.
@@ -548,11 +554,7 @@ mod tests {
     fn markdown(page: &str) -> String {
         let dom = crate::parse::parse(page.into());
         let body = dom.find(NodeId::DOCUMENT, &local_name!("body")).expect("every page has a body");
-        let selection = Selection {
-            roots: vec![body],
-            dropped: vec![false; dom.len()],
-            confidence: 1.0,
-        };
+        let selection = Selection { roots: vec![body], dropped: vec![false; dom.len()], confidence: 1.0 };
         render(&dom, &selection, &Base::of(&dom, Some("https://example.com/dir/"))).markdown
     }
 
@@ -563,6 +565,8 @@ mod tests {
             ("<ul><li>a<li>b<ul><li>c</ul><li><p>d</p><p>e</p></ul>", "- a\n- b\n  - c\n- d\n\n  e\n"),
             ("<ol start=9><li>a<li>b<ol><li>c</ol></ol>", "9. a\n10. b\n    1. c\n"),
             ("<blockquote><p>a</p><ul><li>b</ul></blockquote>", "> a\n>\n> - b\n"),
+            ("<p>a</p><blockquote><p>b</p></blockquote><p>c", "a\n\n> b\n\nc\n"),
+            ("<blockquote><pre>a\n\nb</pre></blockquote>", "> ```\n> a\n>\n> b\n> ```\n"),
             ("<dl><dt>t<dd>d</dl>", "**t**\n: d\n"),
             ("<p></p><div> </div><p>x", "x\n"),
             ("", ""),
@@ -606,7 +610,10 @@ mod tests {
         let table = [
             ("<pre><code class='hljs language-Rust'>fn a() {\n  b\n}\n</code></pre>", "```rust\nfn a() {\n  b\n}\n```\n"),
             ("<div class='highlight-source-c'><pre>a ``` b</pre></div>", "````c\na ``` b\n````\n"),
-            ("<table><tr><td class=gutter><pre>1</pre><td class=code><pre><span class=lineno>1</span>x</pre></table>", "```\nx\n```\n"),
+            (
+                "<table><tr><td class=gutter><pre>1</pre><td class=code><pre><span class=lineno>1</span>x</pre></table>",
+                "```\nx\n```\n",
+            ),
         ];
         for (page, expected) in table {
             assert!(markdown(page).ends_with(expected), "{page}: {}", markdown(page));

@@ -8,12 +8,7 @@ use crate::select::Selection;
 use crate::text::push_collapsed;
 
 pub(crate) fn render(dom: &Dom, selection: &Selection) -> String {
-    let mut text = Plain {
-        dom,
-        selection,
-        out: String::new(),
-        line: String::new(),
-    };
+    let mut text = Plain { dom, selection, out: String::new(), line: String::new() };
     for root in &selection.roots {
         text.block(*root);
         text.end_line();

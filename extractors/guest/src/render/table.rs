@@ -17,10 +17,7 @@ pub(crate) fn read(dom: &Dom, id: NodeId, selection: &Selection) -> Option<Table
     if matches!(dom.attribute(id, &local_name!("role")), Some("presentation" | "none")) {
         return None;
     }
-    let mut table = Table {
-        header: Vec::new(),
-        rows: Vec::new(),
-    };
+    let mut table = Table { header: Vec::new(), rows: Vec::new() };
     for row in rows(dom, id)? {
         let mut cells = Vec::new();
         let mut all_header = true;
@@ -76,9 +73,8 @@ fn cell_text(dom: &Dom, cell: NodeId, selection: &Selection) -> String {
         match dom.data(id) {
             NodeData::Text(part) => push_collapsed(&mut text, part),
             NodeData::Element(element) => {
-                let breaks = element.html_name().is_some_and(|name| {
-                    *name == local_name!("br") || super::flow(name) == super::Flow::Block
-                });
+                let breaks =
+                    element.html_name().is_some_and(|name| *name == local_name!("br") || super::flow(name) == super::Flow::Block);
                 if breaks && !text.is_empty() && !text.ends_with(' ') {
                     text.push(' ');
                 }

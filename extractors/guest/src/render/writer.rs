@@ -59,6 +59,13 @@ impl Writer {
         }
     }
 
+    /// An empty line that belongs to the block: in code.
+    pub(crate) fn empty_line(&mut self) {
+        self.end_line();
+        self.out.push_str(self.prefix.trim_end());
+        self.out.push('\n');
+    }
+
     /// Breaks the line hard.
     pub(crate) fn break_line(&mut self) {
         if self.line_open {
@@ -73,7 +80,8 @@ impl Writer {
         self.end_line();
         // Before the text of an item there is none: it starts beside its marker.
         if self.marker.is_none() {
-            self.gap = Some(self.prefix.len());
+            let length = self.prefix.len();
+            self.gap = Some(self.gap.map_or(length, |gap| gap.min(length)));
         }
     }
 

@@ -59,8 +59,8 @@ pub(crate) fn judge(dom: &Dom, id: NodeId, page_type: PageType) -> Verdict {
     }
     match element.attribute(&local_name!("role")) {
         Some(
-            "navigation" | "banner" | "contentinfo" | "search" | "menu" | "menubar" | "dialog" | "alertdialog" | "toolbar" | "tablist"
-            | "complementary" | "tooltip",
+            "navigation" | "banner" | "contentinfo" | "search" | "menu" | "menubar" | "dialog" | "alertdialog" | "toolbar"
+            | "tablist" | "complementary" | "tooltip",
         ) => return Verdict::Doubt,
         Some(_) | None => {}
     }
@@ -70,10 +70,7 @@ pub(crate) fn judge(dom: &Dom, id: NodeId, page_type: PageType) -> Verdict {
 
 fn within_content(dom: &Dom, id: NodeId) -> bool {
     dom.ancestors(id).any(|ancestor| {
-        matches!(
-            dom.html_name(ancestor),
-            Some(&local_name!("article") | &local_name!("main") | &local_name!("section"))
-        )
+        matches!(dom.html_name(ancestor), Some(&local_name!("article") | &local_name!("main") | &local_name!("section")))
     })
 }
 
@@ -108,7 +105,76 @@ fn has_names(name: &LocalName) -> bool {
 }
 
 /// Words in a class or id that say "beside the content".
-const BESIDE: &[&str] = &["ad", "ads", "adsense", "advert", "advertisement", "advertising", "banner", "breadcrumb", "breadcrumbs", "byline", "consent", "cookie", "cookies", "copyright", "crumbs", "disclaimer", "disqus", "dropdown", "footer", "gdpr", "login", "masthead", "menu", "metabar", "modal", "nav", "navbar", "navigation", "newsletter", "outbrain", "overlay", "pager", "pagination", "paywall", "popup", "print", "promo", "promoted", "recommendations", "recommended", "register", "related", "rss", "search", "share", "sharedaddy", "sharing", "shoutbox", "sidebar", "sidenav", "signup", "skip", "skyscraper", "social", "sponsor", "sponsored", "subscribe", "subscription", "taboola", "tabs", "tagcloud", "tags", "toc", "toolbar", "tooltip", "topbar", "widget", "widgets"];
+const BESIDE: &[&str] = &[
+    "ad",
+    "ads",
+    "adsense",
+    "advert",
+    "advertisement",
+    "advertising",
+    "banner",
+    "breadcrumb",
+    "breadcrumbs",
+    "byline",
+    "consent",
+    "cookie",
+    "cookies",
+    "copyright",
+    "crumbs",
+    "disclaimer",
+    "disqus",
+    "dropdown",
+    "footer",
+    "gdpr",
+    "login",
+    "masthead",
+    "menu",
+    "metabar",
+    "modal",
+    "nav",
+    "navbar",
+    "navigation",
+    "newsletter",
+    "outbrain",
+    "overlay",
+    "pager",
+    "pagination",
+    "paywall",
+    "popup",
+    "print",
+    "promo",
+    "promoted",
+    "recommendations",
+    "recommended",
+    "register",
+    "related",
+    "rss",
+    "search",
+    "share",
+    "sharedaddy",
+    "sharing",
+    "shoutbox",
+    "sidebar",
+    "sidenav",
+    "signup",
+    "skip",
+    "skyscraper",
+    "social",
+    "sponsor",
+    "sponsored",
+    "subscribe",
+    "subscription",
+    "taboola",
+    "tabs",
+    "tagcloud",
+    "tags",
+    "toc",
+    "toolbar",
+    "tooltip",
+    "topbar",
+    "widget",
+    "widgets",
+];
 
 /// Words that say "what readers wrote": content in a forum, beside it elsewhere.
 const REPLIES: &[&str] = &["comment", "comments", "commentlist", "respond", "replies", "reply"];
@@ -116,7 +182,8 @@ const REPLIES: &[&str] = &["comment", "comments", "commentlist", "respond", "rep
 fn named_as_boilerplate(element: &Element, page_type: PageType) -> bool {
     let names = [local_name!("class"), local_name!("id")];
     names.iter().filter_map(|name| element.attribute(name)).any(|value| {
-        words(value).any(|word| BESIDE.binary_search(&&*word).is_ok() || (page_type != PageType::Forum && REPLIES.contains(&&*word)))
+        words(value)
+            .any(|word| BESIDE.binary_search(&&*word).is_ok() || (page_type != PageType::Forum && REPLIES.contains(&&*word)))
     })
 }
 

@@ -87,7 +87,12 @@ fn is_paragraph(dom: &Dom, id: NodeId) -> bool {
         return false;
     };
     match *name {
-        local_name!("p") | local_name!("pre") | local_name!("blockquote") | local_name!("td") | local_name!("li") | local_name!("dd") => true,
+        local_name!("p")
+        | local_name!("pre")
+        | local_name!("blockquote")
+        | local_name!("td")
+        | local_name!("li")
+        | local_name!("dd") => true,
         // A division that holds no block is a paragraph by another name.
         local_name!("div") | local_name!("section") => !dom.children(id).any(|child| is_block(dom, child)),
         _ => false,
@@ -95,10 +100,7 @@ fn is_paragraph(dom: &Dom, id: NodeId) -> bool {
 }
 
 fn is_heading(dom: &Dom, id: NodeId) -> bool {
-    matches!(
-        dom.html_name(id),
-        Some(&local_name!("h1") | &local_name!("h2") | &local_name!("h3"))
-    )
+    matches!(dom.html_name(id), Some(&local_name!("h1") | &local_name!("h2") | &local_name!("h3")))
 }
 
 fn is_block(dom: &Dom, id: NodeId) -> bool {
