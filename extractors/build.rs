@@ -22,6 +22,7 @@ fn main() -> Result<(), String> {
 
     let target = shared_target(&out);
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    #[expect(clippy::disallowed_methods, reason = "a build script supervises nobody")]
     let mut build = Command::new(cargo);
     build
         .args(["rustc", "--lib", "--crate-type", "cdylib", "--profile", "guest", "--target", "wasm32-unknown-unknown"])

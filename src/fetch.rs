@@ -187,10 +187,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let fail = |error: std::io::Error| {
-        let kind = match error.kind() {
-            std::io::ErrorKind::NotFound => ErrorKind::SourceNotFound,
-            _ => ErrorKind::SourceUnreadable,
-        };
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        let kind = if missing { ErrorKind::SourceNotFound } else { ErrorKind::SourceUnreadable };
         Error::new(kind, format!("failed to read {}: {error}", path.display())).caused_by(error)
     };
     let entry = std::fs::metadata(path).map_err(fail)?;

@@ -175,7 +175,6 @@ mod tests {
 
     /// Every state × every input, with the next state and the action. A pair that is missing fails the test.
     #[test]
-    #[expect(clippy::too_many_lines, reason = "it is a table")]
     fn every_state_meets_every_input() {
         use Action as A;
         use ChildState as S;

@@ -78,6 +78,7 @@ impl Worker for Failing {
             Job::Panic => panic!("panic on purpose"),
             Job::Hang => std::future::pending().await,
             Job::Spin(time) => {
+                #[expect(clippy::disallowed_types, reason = "it spins in real time")]
                 let began = std::time::Instant::now();
                 while began.elapsed() < time {
                     std::hint::spin_loop();

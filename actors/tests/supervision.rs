@@ -4,6 +4,8 @@
 //! itself after it has finished, a replacement that fails to start, a handler that is stuck. The pool passes
 //! each with every job answered exactly once and none lost that did not end its child itself.
 
+#![expect(clippy::expect_used, clippy::disallowed_methods, reason = "a test may fail, and its tasks are its own")]
+
 mod failing;
 
 use std::sync::atomic::Ordering;

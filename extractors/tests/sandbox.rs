@@ -1,6 +1,8 @@
 //! The sandbox against guests and pages that mean harm: a typed answer by the deadline, nothing left behind,
 //! and the next page none the wiser.
 
+#![expect(clippy::expect_used, reason = "a test may fail")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

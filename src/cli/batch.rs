@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
@@ -121,43 +122,44 @@ pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
     let progress = Progress::new();
     let mut work = Work::default();
     let mut at_work = JoinSet::new();
+    let mut interrupt = pin!(ctrl_c());
+    let mut list_is_open = true;
     let ended = loop {
-        tokio::select! {
+        if !list_is_open && at_work.is_empty() {
+            break Ended::Done;
+        }
+        let line = tokio::select! {
             biased;
-            _ = ctrl_c() => break Ended::Interrupted,
+            _ = &mut interrupt => break Ended::Interrupted,
             Some(finished) = at_work.join_next() => match finished {
-                Ok(line) => {
-                    work.count(&line);
-                    progress.show(&work);
-                    if results.send(line).await.is_err() { break Ended::Unwritable }
-                }
-                Err(error) => tracing::error!(%error, "a page was lost; this is a fault of ours"),
+                Ok(line) => line,
+                // The engine contains panics; this would be one of the few lines of `one`.
+                Err(error) => break Ended::Lost(error),
             },
-            next = listed.recv(), if at_work.len() < concurrency => match next {
-                Some(Listed::Item(item)) => { at_work.spawn(one(engine.clone(), item)); }
+            next = listed.recv(), if list_is_open && at_work.len() < concurrency => match next {
+                Some(Listed::Item(item)) => {
+                    at_work.spawn(one(engine.clone(), item));
+                    continue;
+                }
                 Some(Listed::Broken { number, why }) => {
                     let message = format!("line {number} of the list is not an item: {why}");
-                    let line = Line::failed(number.into(), Error::new(ErrorKind::InvalidRequest, message));
-                    work.count(&line);
-                    if results.send(line).await.is_err() { break Ended::Unwritable }
+                    Line::failed(number.into(), Error::new(ErrorKind::InvalidRequest, message))
                 }
-                Some(Listed::Unreadable(error)) => work.list_error = Some(error),
-                None if at_work.is_empty() => break Ended::Done,
+                Some(Listed::Unreadable(error)) => {
+                    work.list_error = Some(error);
+                    continue;
+                }
                 None => {
-                    // The list is over; what is at work remains.
-                    listed.close();
-                    if let Some(finished) = at_work.join_next().await {
-                        match finished {
-                            Ok(line) => {
-                                work.count(&line);
-                                progress.show(&work);
-                                if results.send(line).await.is_err() { break Ended::Unwritable }
-                            }
-                            Err(error) => tracing::error!(%error, "a page was lost; this is a fault of ours"),
-                        }
-                    }
+                    list_is_open = false;
+                    continue;
                 }
             },
+        };
+        work.count(&line);
+        progress.show(&work);
+        // The writer goes away only by an error of its own, which it will tell.
+        if results.send(line).await.is_err() {
+            break Ended::Done;
         }
     };
     at_work.abort_all();
@@ -168,11 +170,12 @@ pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
     match written {
         Ok(Ok(Ok(()))) => {}
         Ok(Ok(Err(error))) => return Err(Exit::unwritable(output_name, &error)),
-        Ok(Err(_)) | Err(_) => return Err(Exit::usage("the writer of results crashed")),
+        Ok(Err(panic)) => return Err(Exit::crashed("the writer of results", &eventmesh_actors::panic_text(&*panic))),
+        Err(error) => return Err(Exit::fault("failed to end the writer of results", error)),
     }
     match (ended, work.list_error) {
         (Ended::Interrupted, _) => Err(Exit::interrupted()),
-        (Ended::Unwritable, _) => Err(Exit::usage("the writer of results went away")),
+        (Ended::Lost(error), _) => Err(Exit::fault("failed to work on a page", error)),
         (Ended::Done, Some(error)) => Err(Exit::unreadable(arguments.list, &error)),
         (Ended::Done, None) if work.failed > 0 => Err(Exit::some_failed()),
         (Ended::Done, None) => Ok(()),
@@ -183,7 +186,7 @@ pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
 enum Ended {
     Done,
     Interrupted,
-    Unwritable,
+    Lost(tokio::task::JoinError),
 }
 
 #[derive(Debug, Default)]
@@ -211,7 +214,8 @@ async fn one(engine: Engine, item: Item) -> Line {
     if let Some(base_url) = &item.base_url {
         match checked_base(base_url) {
             Ok(base_url) => request = request.base_url(base_url),
-            Err(why) => return Line::failed(item.id, Error::new(ErrorKind::InvalidRequest, why)),
+            // The page is worth more than its links: those stay relative.
+            Err(why) => tracing::warn!(id = %item.id, why, "base URL is left out"),
         }
     }
     match engine.extract(request).document().await {

@@ -26,6 +26,11 @@ impl Exit {
         Self { code: 1, message: Some(format!("{doing}: {}", chain(&error))) }
     }
 
+    /// Something inside panicked.
+    pub(crate) fn crashed(what: &str, panic: &str) -> Self {
+        Self { code: 1, message: Some(format!("{what} crashed: {panic}")) }
+    }
+
     /// Some inputs failed, and each has said so.
     pub(crate) fn some_failed() -> Self {
         Self { code: 3, message: None }

@@ -16,11 +16,14 @@ pub(crate) struct Base(Option<Url>);
 
 impl Base {
     pub(crate) fn of(dom: &Dom, page: Option<&str>) -> Self {
-        let page = page.and_then(|page| Url::parse(page).ok());
+        // An address that nothing can be relative to is as good as none.
+        let usable = |url: &Url| !url.cannot_be_a_base();
+        let page = page.and_then(|page| Url::parse(page).ok()).filter(usable);
         let declared = dom
             .find(NodeId::DOCUMENT, &local_name!("base"))
             .and_then(|base| dom.attribute(base, &local_name!("href")))
-            .and_then(|href| Url::options().base_url(page.as_ref()).parse(href.trim()).ok());
+            .and_then(|href| Url::options().base_url(page.as_ref()).parse(href.trim()).ok())
+            .filter(usable);
         Self(declared.or(page))
     }
 
@@ -135,6 +138,8 @@ mod tests {
         );
         assert_eq!(hrefs("<base href=/sub/><a href=x>", Some("https://example.com/dir/page")), ["https://example.com/sub/x"]);
         assert_eq!(hrefs("<a href=x>", None), ["x"]);
+        assert_eq!(hrefs("<a href=x>", Some("mailto:me@example.com")), ["x"]);
+        assert_eq!(hrefs("<a href=x>", Some("no base")), ["x"]);
     }
 
     #[test]

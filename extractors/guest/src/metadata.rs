@@ -171,7 +171,7 @@ impl Facts {
             .or_else(|| self.open_graph("og:url"))
             .and_then(|url| base.resolve(url))
             .filter(|url| url.starts_with("http"))
-            .or_else(|| page.map(str::to_owned));
+            .or_else(|| page.filter(|page| page.starts_with("http")).map(str::to_owned));
         document.metadata = self.metadata;
     }
 

@@ -32,7 +32,9 @@ pub enum Guest {
 }
 
 impl Guest {
-    fn bytes(&self) -> &[u8] {
+    /// The module itself.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
         match self {
             Self::BuiltIn => include_bytes!(concat!(env!("OUT_DIR"), "/guest.wasm")),
             Self::Module(bytes) => bytes,

@@ -440,7 +440,7 @@ fn escape(text: &str, at_line_start: bool, out: &mut String) {
             '\\' => next.is_ascii_punctuation(),
             '`' => true,
             '*' => !(previous.is_whitespace() && next.is_whitespace()),
-            '_' => !(previous.is_alphanumeric() && next.is_alphanumeric()) && !(previous.is_whitespace() && next.is_whitespace()),
+            '_' => !(previous.is_alphanumeric() && next.is_alphanumeric() || previous.is_whitespace() && next.is_whitespace()),
             '[' | ']' => true,
             '<' => next.is_ascii_alphabetic() || matches!(next, '/' | '!' | '?'),
             '#' | '>' | '+' | '-' => start && (next.is_whitespace() || character == '>' || character == '#' && next == '#'),

@@ -57,12 +57,8 @@ pub(crate) fn judge(dom: &Dom, id: NodeId, page_type: PageType) -> Verdict {
     if is_hidden(element) {
         return Verdict::Drop;
     }
-    match element.attribute(&local_name!("role")) {
-        Some(
-            "navigation" | "banner" | "contentinfo" | "search" | "menu" | "menubar" | "dialog" | "alertdialog" | "toolbar"
-            | "tablist" | "complementary" | "tooltip",
-        ) => return Verdict::Doubt,
-        Some(_) | None => {}
+    if element.attribute(&local_name!("role")).is_some_and(|role| ROLES.contains(&role)) {
+        return Verdict::Doubt;
     }
     let named = has_names(name) && named_as_boilerplate(element, page_type);
     if named { Verdict::Doubt } else { Verdict::Keep }
@@ -103,6 +99,22 @@ fn has_names(name: &LocalName) -> bool {
             | local_name!("a")
     )
 }
+
+/// Roles of what is beside the content.
+const ROLES: &[&str] = &[
+    "navigation",
+    "banner",
+    "contentinfo",
+    "search",
+    "menu",
+    "menubar",
+    "dialog",
+    "alertdialog",
+    "toolbar",
+    "tablist",
+    "complementary",
+    "tooltip",
+];
 
 /// Words in a class or id that say "beside the content".
 const BESIDE: &[&str] = &[
@@ -196,10 +208,9 @@ pub(crate) fn words(value: &str) -> impl Iterator<Item = String> {
     let mut lower = false;
     for character in value.chars() {
         let upper = character.is_ascii_uppercase();
-        if !character.is_ascii_alphanumeric() || upper && lower {
-            if !word.is_empty() {
-                words.push(std::mem::take(&mut word));
-            }
+        let boundary = !character.is_ascii_alphanumeric() || upper && lower;
+        if boundary && !word.is_empty() {
+            words.push(std::mem::take(&mut word));
         }
         if character.is_ascii_alphanumeric() {
             word.push(character.to_ascii_lowercase());

@@ -1,0 +1,214 @@
+//! The command line as a user meets it: what it prints where, and the exit code.
+
+#![expect(clippy::expect_used, clippy::disallowed_methods, reason = "a test may fail, and runs the program itself")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sample.html");
+
+fn eventmesh() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_eventmesh"));
+    command.env_remove("EVENTMESH_LOG").env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    eventmesh().args(arguments).output().expect("it starts")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+fn fed(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = eventmesh()
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    // A program that has seen enough does not read the rest; that is for the test to judge by what it says.
+    let _ = child.stdin.take().expect("a pipe").write_all(input);
+    child.wait_with_output().expect("it ends")
+}
+
+fn json_lines(text: &str) -> Vec<serde_json::Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+fn scratch(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).expect("a directory");
+    directory
+}
+
+#[test]
+fn extract_prints_each_format_on_standard_output_only() {
+    let table = [
+        ("md", "# How a heron fishes\n"),
+        ("text", "How a heron fishes\n"),
+        ("html", "<article>"),
+        ("json", "{\n  \"url\": \"https://riverside.example/nature/how-a-heron-fishes\""),
+    ];
+    for (format, start) in table {
+        let output = run(&["extract", "--format", format, SAMPLE]);
+        assert!(output.status.success(), "{format}: {}", err(&output));
+        assert!(out(&output).trim_start().starts_with(start), "{format}: {}", out(&output));
+        assert!(out(&output).ends_with('\n'), "{format}");
+        assert_eq!(err(&output), "", "{format}");
+    }
+}
+
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let printed = out(&run(&["extract", SAMPLE]));
+    let readme = include_str!("../README.md");
+    let shown = readme.split("<!-- extract examples/sample.html -->\n").nth(1).expect("the marker in the README");
+    let shown = shown.trim_start_matches("````markdown\n").split("````\n").next().expect("the end of the block");
+    assert_eq!(shown, printed, "the README shows something else than is printed");
+}
+
+#[test]
+fn extract_reads_standard_input_and_resolves_links() {
+    let page = b"<title>T</title><p>Some text with <a href=next>a link</a>.";
+    let output = fed(&["extract", "--base-url", "https://example.com/dir/", "-"], page);
+    assert_eq!(out(&output), "Some text with [a link](https://example.com/dir/next).\n");
+    assert!(output.status.success());
+}
+
+#[test]
+fn failures_have_their_exit_code_and_say_what_to_do() {
+    let directory = scratch("failures");
+    let pdf = directory.join("a.pdf");
+    std::fs::write(&pdf, b"%PDF-1.7\n").expect("own directory");
+    let large = directory.join("large.html");
+    std::fs::write(&large, vec![b'x'; 2 << 20]).expect("own directory");
+    let broken = directory.join("broken.html.gz");
+    std::fs::write(&broken, b"\x1f\x8b\x08\0nonsense").expect("own directory");
+    let spins = directory.join("slow.html");
+    let attributes: String = (0..300_000).map(|number| format!(" a{number}=1")).collect();
+    std::fs::write(&spins, format!("<p{attributes}>")).expect("own directory");
+    let text = |path: &Path| path.display().to_string();
+    let table: &[(&[&str], i32, &str)] = &[
+        (&["extract", "no-such-file.html"], 4, "failed to read no-such-file.html: No such file"),
+        (&["extract", &text(&directory)], 4, "is not a file"),
+        (&["extract", "http://127.0.0.1:9/"], 4, "failed to fetch http://127.0.0.1:9/"),
+        (&["extract", "ftp://example.com/"], 2, "neither http nor https"),
+        (&["extract", &text(&pdf)], 5, "a PDF"),
+        (&["extract", "--max-page", "1", &text(&large)], 5, "larger than 1 MiB"),
+        (&["extract", &text(&broken)], 4, "failed to read"),
+        (&["extract", "--timeout", "0.3", &text(&spins)], 6, "still being extracted"),
+        (&["extract", "--base-url", "nonsense", SAMPLE], 2, "no base URL"),
+        (&["extract", "--workers", "0", SAMPLE], 2, "workers must be"),
+        (&["extract", "--page-memory", "1", SAMPLE], 2, "page_memory must be"),
+        (&["extract", "--timeout", "0", SAMPLE], 2, "more than 0 seconds"),
+        (&["extract"], 2, "Usage"),
+        (&["nonsense"], 2, "Usage"),
+        (&[], 2, "Usage"),
+        (&["batch", "no-such-list.ndjson"], 4, "failed to read no-such-list.ndjson"),
+        (&["batch", SAMPLE, "-o", "/proc/no/such/place"], 8, "failed to write /proc/no/such/place"),
+    ];
+    for (arguments, code, said) in table {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {}", err(&output));
+        assert!(err(&output).contains(said), "{arguments:?}: {}", err(&output));
+        assert_eq!(out(&output), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn batch_answers_every_line_and_says_that_some_failed() {
+    let list = format!(
+        "{{\"id\":\"a\",\"source\":\"{SAMPLE}\"}}\n\n{{\"id\":7,\"source\":\"no-such-file\"}}\nnot json\n{{\"id\":\"c\",\"source\":\"{SAMPLE}\",\"nonsense\":1}}\n{{\"id\":\"d\",\"source\":\"{SAMPLE}\",\"base_url\":\"https://example.com\"}}"
+    );
+    let output = fed(&["batch", "-"], list.as_bytes());
+    assert_eq!(output.status.code(), Some(3), "{}", err(&output));
+    let lines = json_lines(&out(&output));
+    let of = |id: serde_json::Value| lines.iter().find(|line| line["id"] == id).expect("a line for every item");
+    assert_eq!(lines.len(), 5);
+    assert_eq!(of("a".into())["status"], "ok");
+    assert_eq!(of("a".into())["document"]["title"], "How a heron fishes");
+    assert!(of("a".into())["timing"]["total_ms"].is_number());
+    assert_eq!(of(7.into())["error"]["kind"], "source_not_found");
+    assert_eq!(of(4.into())["error"]["kind"], "invalid_request", "the number of the broken line");
+    assert_eq!(of(5.into())["error"]["kind"], "invalid_request");
+    assert_eq!(of("d".into())["status"], "ok");
+    let fine = fed(&["batch", "-"], format!("{{\"id\":\"a\",\"source\":\"{SAMPLE}\"}}").as_bytes());
+    assert_eq!(fine.status.code(), Some(0));
+    assert_eq!(fed(&["batch", "-"], b"").status.code(), Some(0));
+}
+
+#[test]
+fn batch_survives_a_line_without_end() {
+    let mut list = vec![b'x'; 3 << 20];
+    list.extend_from_slice(format!("\n{{\"id\":\"a\",\"source\":\"{SAMPLE}\"}}\n").as_bytes());
+    let lines = json_lines(&out(&fed(&["batch", "-"], &list)));
+    assert_eq!(lines.len(), 2);
+    assert!(lines.iter().any(|line| line["status"] == "ok"));
+}
+
+#[test]
+fn batch_stops_when_its_output_is_full() {
+    let list: String = (0..2000).map(|number| format!("{{\"id\":{number},\"source\":\"{SAMPLE}\"}}\n")).collect();
+    let output = fed(&["batch", "-", "-o", "/dev/full"], list.as_bytes());
+    assert_eq!(output.status.code(), Some(8), "{}", err(&output));
+    assert!(err(&output).contains("No space left"), "{}", err(&output));
+}
+
+/// What is done when Ctrl-C comes is in the output, whole, and the program ends by itself.
+#[test]
+fn interrupted_batch_keeps_what_is_done() {
+    let mut child = eventmesh()
+        .args(["batch", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut list = child.stdin.take().expect("a pipe");
+    let mut results = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    for number in 0..20 {
+        writeln!(list, "{{\"id\":{number},\"source\":\"{SAMPLE}\"}}").expect("it reads");
+        line.clear();
+        results.read_line(&mut line).expect("it answers as it goes");
+        assert_eq!(json_lines(&line)[0]["id"], number);
+    }
+    // The list stays open: the program waits for more, and is interrupted.
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    drop(list);
+}
+
+#[test]
+fn tree_shows_the_workers_at_work() {
+    let output = run(&["tree", "--workers", "2"]);
+    assert!(output.status.success(), "{}", err(&output));
+    let text = out(&output);
+    for shown in ["eventmesh  running", "wasm  open", "wasm/0#1", "wasm/1#1", "warm slots"] {
+        assert!(text.contains(shown), "{shown} is not in:\n{text}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&out(&run(&["tree", "--json"]))).expect("JSON");
+    assert_eq!(json["tree"]["pools"][0]["name"], "wasm");
+}
+
+#[test]
+fn help_teaches_and_completions_complete() {
+    for command in [&["--help"][..], &["extract", "--help"], &["batch", "--help"], &["tree", "--help"]] {
+        let output = run(command);
+        assert!(output.status.success());
+        assert!(out(&output).contains("Usage:"), "{command:?}");
+    }
+    assert!(out(&run(&["extract", "--help"])).contains("Examples:"));
+    assert!(out(&run(&["--help"])).contains("Exit codes:"));
+    assert!(out(&run(&["completions", "bash"])).contains("_eventmesh"));
+}
