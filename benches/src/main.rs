@@ -1,2 +1,79 @@
-//! .
-fn main() {}
+//! One bench id per figure that EventMesh claims, each beside its floor or its peer in the same run.
+//!
+//! `./x bench` runs them all, `./x bench ID..` some. What is printed is also kept, raw, under `benches/results/`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench talks to the terminal")]
+
+mod batch;
+mod concurrency;
+mod instantiate;
+mod lease;
+mod machine;
+mod pages;
+mod report;
+mod sizes;
+mod soak;
+mod stats;
+mod warm_slots;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::report::Report;
+
+/// The allocator that the binary ships with.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Measures what EventMesh claims.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// What to run; `list` names them; nothing runs all
+    ids: Vec<String>,
+    /// Names the run in the file of its results
+    #[arg(long, default_value = "run")]
+    label: String,
+}
+
+type Error = Box<dyn std::error::Error>;
+type Bench = fn() -> Result<Report, Error>;
+
+const BENCHES: &[(&str, &str, Bench)] = &[
+    ("instantiate", "an instance made and dropped", instantiate::run),
+    ("sizes", "a page of 1 to 500 KB: sandboxed against native", sizes::run),
+    ("lease", "lease, job and check-in against a raw channel", lease::run),
+    ("concurrency", "work per CPU-second at 1 to 16 requests at once", concurrency::run),
+    ("warm-slots", "share of pages that find a warm slot under bursts", warm_slots::run),
+    ("soak", "memory over 200,000 pages in one process", soak::run),
+    ("batch", "CPU time of a corpus against Python trafilatura", batch::run),
+];
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if cli.ids.iter().any(|id| id == "list") {
+        for (id, what, _) in BENCHES {
+            println!("{id:<12} {what}");
+        }
+        return ExitCode::SUCCESS;
+    }
+    if let Some(unknown) = cli.ids.iter().find(|id| !BENCHES.iter().any(|(known, ..)| known == id)) {
+        eprintln!("there is no bench '{unknown}'; 'list' names them");
+        return ExitCode::from(2);
+    }
+    let mut failed = false;
+    for (id, what, run) in BENCHES {
+        if !cli.ids.is_empty() && !cli.ids.iter().any(|wanted| wanted == id) {
+            continue;
+        }
+        println!("\n## {id}: {what}");
+        match run().and_then(|report| report.keep(id, &cli.label)) {
+            Ok(missed) => failed |= missed,
+            Err(error) => {
+                eprintln!("{id} did not run: {error}");
+                failed = true;
+            }
+        }
+    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
