@@ -77,7 +77,8 @@ fn peer(project: &Path) -> Result<PathBuf, Error> {
         #[expect(clippy::disallowed_methods, reason = "a bench runs its peers")]
         let made = Command::new("python3").args(["-m", "venv"]).arg(&home).status()?;
         #[expect(clippy::disallowed_methods, reason = "a bench runs its peers")]
-        let installed = Command::new(&python).args(["-m", "pip", "install", "--quiet", TRAFILATURA]).status()?;
+        let installed =
+            Command::new(&python).args(["-m", "pip", "install", "--quiet", TRAFILATURA, "lxml_html_clean"]).status()?;
         if !made.success() || !installed.success() {
             // Half a place would be taken for a whole one the next time.
             std::fs::remove_dir_all(&home)?;

@@ -247,7 +247,7 @@ fn names_of(author: &Value, names: &mut Vec<String>) {
 /// A title without the site's name, where a separator sets it off and something else vouches for the rest.
 fn without_site(title: &str, site: Option<&str>, heading: Option<&str>) -> String {
     let title = collapsed(title);
-    for separator in [" | ", " - ", " – ", " — ", " · ", " :: ", " » ", " « "] {
+    for separator in [" | ", " - ", " – ", " — ", " · ", " :: ", " » ", " « ", " • ", "｜"] {
         let Some((left, right)) = title.rsplit_once(separator) else {
             continue;
         };

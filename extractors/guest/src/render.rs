@@ -1,5 +1,7 @@
 //! The chosen content as Markdown, plain text, HTML and tables, each in one walk over the same tree.
 
+pub(crate) mod code;
+pub(crate) mod escape;
 pub(crate) mod html;
 pub(crate) mod markdown;
 pub(crate) mod plain;

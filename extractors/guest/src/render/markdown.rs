@@ -7,6 +7,8 @@ use html5ever::{LocalName, local_name};
 use crate::document::{Image, Table};
 use crate::dom::{Dom, Element, NodeData, NodeId};
 use crate::links::{Base, image};
+use crate::render::code::{code_text, language};
+use crate::render::escape::{escape, longest_run, target};
 use crate::render::writer::Writer;
 use crate::render::{Flow, flow, table};
 use crate::select::Selection;
@@ -413,137 +415,6 @@ impl Markdown<'_> {
     fn has_image(&self, id: NodeId) -> bool {
         self.dom.walk(id, |id| self.selection.keeps(id)).any(|id| self.dom.html_name(id) == Some(&local_name!("img")))
     }
-}
-
-/// An address as a link's target.
-fn target(href: &str) -> String {
-    href.replace(' ', "%20").replace('(', "%28").replace(')', "%29")
-}
-
-/// Escapes what would be read as markup, and no more: Markdown is read by people and models, too.
-fn escape(text: &str, at_line_start: bool, out: &mut String) {
-    let mut start = at_line_start;
-    let mut previous = ' ';
-    let mut rest = text.chars().peekable();
-    if at_line_start {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        if digits > 0 && digits < 10 && text[digits..].starts_with(". ") {
-            out.push_str(&text[..digits]);
-            out.push('\\');
-            rest = text[digits..].chars().peekable();
-            start = false;
-        }
-    }
-    while let Some(character) = rest.next() {
-        let next = rest.peek().copied().unwrap_or(' ');
-        let special = match character {
-            '\\' => next.is_ascii_punctuation(),
-            '`' => true,
-            '*' => !(previous.is_whitespace() && next.is_whitespace()),
-            '_' => !(previous.is_alphanumeric() && next.is_alphanumeric() || previous.is_whitespace() && next.is_whitespace()),
-            '[' | ']' => true,
-            '<' => next.is_ascii_alphabetic() || matches!(next, '/' | '!' | '?'),
-            '#' | '>' | '+' | '-' => start && (next.is_whitespace() || character == '>' || character == '#' && next == '#'),
-            '~' => next == '~',
-            _ => false,
-        };
-        if special {
-            out.push('\\');
-        }
-        out.push(character);
-        previous = character;
-        start = false;
-    }
-}
-
-fn longest_run(text: &str, wanted: char) -> usize {
-    let mut longest = 0;
-    let mut run = 0;
-    for character in text.chars() {
-        run = if character == wanted { run + 1 } else { 0 };
-        longest = longest.max(run);
-    }
-    longest
-}
-
-/// The text of a code block without line numbers, with line breaks where the page shows them.
-fn code_text(dom: &Dom, id: NodeId) -> String {
-    let mut code = String::new();
-    let shown = |id: NodeId| !is_gutter(dom, id);
-    for inner in dom.walk(id, shown) {
-        if !shown(inner) {
-            continue;
-        }
-        match dom.data(inner) {
-            NodeData::Text(text) => code.push_str(text),
-            NodeData::Element(element) => match element.html_name() {
-                Some(&local_name!("br")) => code.push('\n'),
-                Some(&local_name!("div") | &local_name!("p") | &local_name!("tr") | &local_name!("li")) => {
-                    if !code.is_empty() && !code.ends_with('\n') {
-                        code.push('\n');
-                    }
-                }
-                Some(_) | None => {}
-            },
-            NodeData::Fragment | NodeData::Nothing => {}
-        }
-    }
-    code
-}
-
-fn is_gutter(dom: &Dom, id: NodeId) -> bool {
-    let Some(element) = dom.element(id) else {
-        return false;
-    };
-    let by_class = element.attribute(&local_name!("class")).is_some_and(|class| {
-        class.split_whitespace().any(|class| {
-            matches!(
-                class,
-                "gutter"
-                    | "lineno"
-                    | "linenos"
-                    | "linenodiv"
-                    | "line-number"
-                    | "line-numbers-rows"
-                    | "lnt"
-                    | "ln"
-                    | "rouge-gutter"
-                    | "blob-num"
-                    | "hljs-ln-numbers"
-            )
-        })
-    });
-    by_class
-        || element.attribute(&LocalName::from("data-line-number")).is_some() && element.html_name() == Some(&local_name!("td"))
-}
-
-/// A code block's language, from the classes that highlighters put on it or around it.
-fn language(dom: &Dom, id: NodeId) -> Option<String> {
-    let around = dom.ancestors(id).take(2);
-    let within = dom.children(id).filter(|child| dom.html_name(*child) == Some(&local_name!("code")));
-    std::iter::once(id).chain(within).chain(around).find_map(|id| language_of(dom.element(id)?))
-}
-
-fn language_of(element: &Element) -> Option<String> {
-    let plausible = |language: &str| {
-        let fits = !language.is_empty() && language.len() <= 20;
-        let known = language.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'#' | b'-' | b'.' | b'_'));
-        (fits && known && !matches!(language, "none" | "text" | "plaintext" | "plain")).then(|| language.to_ascii_lowercase())
-    };
-    for attribute in ["data-lang", "data-language"] {
-        if let Some(language) = element.attribute(&LocalName::from(attribute)).and_then(plausible) {
-            return Some(language);
-        }
-    }
-    let class = element.attribute(&local_name!("class"))?;
-    for name in class.split_whitespace() {
-        for prefix in ["language-", "lang-", "highlight-source-", "brush:", "highlight-"] {
-            if let Some(language) = name.strip_prefix(prefix).and_then(plausible) {
-                return Some(language);
-            }
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub(crate) fn judge(dom: &Dom, id: NodeId, page_type: PageType) -> Verdict {
         local_name!("header") if !within_content(dom, id) => return Verdict::Doubt,
         _ => {}
     }
-    if is_hidden(element) {
+    if is_hidden(element) || is_permalink(dom, id, element) {
         return Verdict::Drop;
     }
     if element.attribute(&local_name!("role")).is_some_and(|role| ROLES.contains(&role)) {
@@ -68,6 +68,13 @@ fn within_content(dom: &Dom, id: NodeId) -> bool {
     dom.ancestors(id).any(|ancestor| {
         matches!(dom.html_name(ancestor), Some(&local_name!("article") | &local_name!("main") | &local_name!("section")))
     })
+}
+
+/// The mark beside a heading that links to itself.
+fn is_permalink(dom: &Dom, id: NodeId, element: &Element) -> bool {
+    element.html_name() == Some(&local_name!("a"))
+        && element.attribute(&local_name!("href")).is_some_and(|href| href.starts_with('#'))
+        && matches!(dom.raw_text(id).trim(), "¶" | "#" | "§" | "\u{1f517}")
 }
 
 fn is_hidden(element: &Element) -> bool {
