@@ -1,5 +1,7 @@
 //! `batch`: total CPU of a corpus through `eventmesh batch`, against Python trafilatura on the same pages.
 
+#![expect(clippy::disallowed_methods, reason = "a bench runs programs, and waits for each")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -74,9 +76,7 @@ fn peer(project: &Path) -> Result<PathBuf, Error> {
     let home = project.join("target/peers/trafilatura");
     let python = home.join("bin/python");
     if !python.exists() {
-        #[expect(clippy::disallowed_methods, reason = "a bench runs its peers")]
         let made = Command::new("python3").args(["-m", "venv"]).arg(&home).status()?;
-        #[expect(clippy::disallowed_methods, reason = "a bench runs its peers")]
         let installed =
             Command::new(&python).args(["-m", "pip", "install", "--quiet", TRAFILATURA, "lxml_html_clean"]).status()?;
         if !made.success() || !installed.success() {
