@@ -5,6 +5,7 @@
 mod batch;
 mod exit;
 mod extract;
+mod interrupt;
 mod tree;
 
 use std::path::PathBuf;
@@ -87,6 +88,8 @@ impl EngineArgs {
         };
         config.keep_resident = config.keep_resident.min(config.page_memory);
         config.max_admitted_bytes = config.max_admitted_bytes.max(config.max_page_bytes);
+        // A page as large as it may be must not fail on the way.
+        config.fetch.wire_bytes = config.fetch.wire_bytes.max(config.max_page_bytes);
         if let Some(workers) = self.workers {
             config.workers = workers;
         }
@@ -95,17 +98,17 @@ impl EngineArgs {
         }
         config
     }
+}
 
-    async fn start(&self) -> Result<Engine, Exit> {
-        Engine::builder().config(self.config()).start().await.map_err(|error| match &error {
-            StartError::Config { .. } => Exit::usage(error),
-            StartError::Fetcher(_)
-            | StartError::Sandbox(_)
-            | StartError::Tree(_)
-            | StartError::NotReady { .. }
-            | StartError::Interrupted { .. } => Exit::fault("failed to start the engine", error),
-        })
-    }
+async fn start(config: Config) -> Result<Engine, Exit> {
+    Engine::builder().config(config).start().await.map_err(|error| match &error {
+        StartError::Config { .. } => Exit::usage(error),
+        StartError::Fetcher(_)
+        | StartError::Sandbox(_)
+        | StartError::Tree(_)
+        | StartError::NotReady { .. }
+        | StartError::Interrupted { .. } => Exit::fault("failed to start the engine", error),
+    })
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

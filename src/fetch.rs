@@ -4,11 +4,12 @@
 
 use std::error::Error as StdError;
 use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::sync::Arc;
 
-use flate2::read::MultiGzDecoder;
+use bytes::Bytes;
+use flate2::bufread::GzDecoder;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use reqwest::redirect;
 use tokio::task::spawn_blocking;
@@ -24,7 +25,9 @@ use crate::request::Source;
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) head: Head,
-    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) bytes: Bytes,
+    /// The right to hold those bytes.
+    permit: Permit,
 }
 
 /// Gets pages.
@@ -57,40 +60,36 @@ impl Fetcher {
         Ok(Self { client: builder.build()?, max_page_bytes: config.max_page_bytes, max_wire_bytes: limits.wire_bytes })
     }
 
-    /// Gets a page, admitting its bytes with `permit` as they come.
-    pub(crate) async fn get(&self, source: Source, permit: &mut Permit) -> Result<Page, Error> {
+    /// Gets a page, admitting its bytes with `permit` as they come. The page holds the permit from then on.
+    pub(crate) async fn get(&self, source: Source, mut permit: Permit) -> Result<Page, Error> {
         match source {
             Source::Bytes(bytes) => {
-                self.fits(bytes.len() as u64)?;
+                if bytes.len() as u64 > self.max_page_bytes {
+                    return Err(too_large(self.max_page_bytes));
+                }
                 permit.grow(bytes.len() as u64)?;
-                Ok(Page::local(bytes))
+                Ok(Page::local(bytes, permit))
             }
-            Source::Path(path) => self.read(path, permit).await,
+            Source::Path(path) => {
+                let limit = self.max_page_bytes;
+                blocking(move || {
+                    let bytes = read_file(&path, limit, &mut permit)?;
+                    Ok(Page::local(bytes.into(), permit))
+                })
+                .await?
+            }
             Source::Url(url) => self.fetch(&url, permit).await,
         }
     }
 
-    fn fits(&self, bytes: u64) -> Result<(), Error> {
-        if bytes <= self.max_page_bytes {
-            return Ok(());
-        }
-        Err(too_large(self.max_page_bytes))
-    }
-
-    async fn read(&self, path: PathBuf, permit: &mut Permit) -> Result<Page, Error> {
-        let limit = self.max_page_bytes;
-        let bytes = blocking(move || read_file(&path, limit)).await??;
-        permit.grow(bytes.len() as u64)?;
-        Ok(Page::local(bytes.into()))
-    }
-
-    async fn fetch(&self, address: &str, permit: &mut Permit) -> Result<Page, Error> {
+    async fn fetch(&self, address: &str, mut permit: Permit) -> Result<Page, Error> {
         let url = Url::parse(address)
             .map_err(|error| Error::new(ErrorKind::InvalidRequest, format!("{address} is no URL: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") {
             let message = format!("{address} is neither http nor https; for a file, give its path");
             return Err(Error::new(ErrorKind::InvalidRequest, message));
         }
+        let address = &without_credentials(&url);
         let mut response = self
             .client
             .get(url)
@@ -107,7 +106,7 @@ impl Fetcher {
             };
             return Err(Error::new(kind, format!("{address} answers with HTTP {status}")));
         }
-        let gzip = match text_of(response.headers(), &CONTENT_ENCODING).as_deref() {
+        let gzip = match text_of(response.headers(), &CONTENT_ENCODING).map(|coding| coding.to_ascii_lowercase()).as_deref() {
             None | Some("identity" | "") => false,
             Some("gzip" | "x-gzip") => true,
             Some(other) => {
@@ -133,28 +132,43 @@ impl Fetcher {
             content_type: text_of(response.headers(), &CONTENT_TYPE),
             bytes: wire.len(),
         };
-        let bytes = if gzip {
-            let (limit, held) = (self.max_page_bytes, wire.len() as u64);
-            let bytes = blocking(move || inflate(&wire[..], limit)).await?.map_err(|error| match error {
-                Inflate::TooLarge => too_large(limit),
+        if gzip {
+            let limit = self.max_page_bytes;
+            let inflated = blocking(move || {
+                let bytes = inflate(&wire[..], limit, &mut permit);
+                bytes.map(|bytes| (bytes, permit))
+            });
+            (wire, permit) = inflated.await?.map_err(|error| match error {
+                Inflate::Refused(error) => error,
                 Inflate::Broken(error) => {
                     Error::new(ErrorKind::SourceUnreadable, format!("{address} is sent as gzip, but broken")).caused_by(error)
                 }
             })?;
-            permit.grow((bytes.len() as u64).saturating_sub(held))?;
-            bytes
-        } else {
-            wire
-        };
-        head.bytes = bytes.len();
-        Ok(Page { head, bytes: bytes.into() })
+        }
+        head.bytes = wire.len();
+        Ok(Page { head, bytes: wire.into(), permit })
     }
 }
 
 impl Page {
-    fn local(bytes: Arc<[u8]>) -> Self {
-        Self { head: Head { url: None, status: None, content_type: None, bytes: bytes.len() }, bytes }
+    fn local(bytes: Bytes, permit: Permit) -> Self {
+        let head = Head { url: None, status: None, content_type: None, bytes: bytes.len() };
+        Self { head, bytes, permit }
     }
+
+    /// The page without its head, for as long as the permit is held.
+    pub(crate) fn hold(self) -> (Bytes, Permit) {
+        (self.bytes, self.permit)
+    }
+}
+
+/// A URL as it may be shown.
+fn without_credentials(url: &Url) -> String {
+    let mut shown = url.clone();
+    // Neither can fail: a URL with credentials has a host to have them for.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown.into()
 }
 
 fn text_of(headers: &HeaderMap, name: &reqwest::header::HeaderName) -> Option<String> {
@@ -185,7 +199,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         .map_err(|error| Error::new(ErrorKind::Internal, "reading the page was interrupted").caused_by(error))
 }
 
-fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+fn read_file(path: &Path, limit: u64, permit: &mut Permit) -> Result<Vec<u8>, Error> {
     let fail = |error: std::io::Error| {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
         let kind = if missing { ErrorKind::SourceNotFound } else { ErrorKind::SourceUnreadable };
@@ -200,14 +214,15 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let file = File::open(path).map_err(fail)?;
     let compressed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
     if compressed {
-        return inflate(file, limit).map_err(|error| match error {
-            Inflate::TooLarge => too_large(limit),
+        return inflate(file, limit, permit).map_err(|error| match error {
+            Inflate::Refused(error) => error,
             Inflate::Broken(error) => fail(error),
         });
     }
     if entry.len() > limit {
         return Err(too_large(limit));
     }
+    permit.grow(entry.len())?;
     let mut bytes = Vec::with_capacity(usize::try_from(entry.len()).unwrap_or(0));
     file.take(limit + 1).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() as u64 > limit {
@@ -217,15 +232,34 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
 }
 
 enum Inflate {
-    TooLarge,
+    /// It has grown past a limit.
+    Refused(Error),
+    /// It is no gzip, or stops in the middle.
     Broken(std::io::Error),
 }
 
-fn inflate(compressed: impl Read, limit: u64) -> Result<Vec<u8>, Inflate> {
+/// Decompressed bytes are admitted in pieces of this size.
+const PIECE: u64 = 256 << 10;
+
+/// Decompresses all members of `compressed`; what follows them and is none is left out, as gunzip does.
+fn inflate(compressed: impl Read, limit: u64, permit: &mut Permit) -> Result<Vec<u8>, Inflate> {
+    let mut compressed = BufReader::new(compressed);
     let mut bytes = Vec::new();
-    MultiGzDecoder::new(compressed).take(limit + 1).read_to_end(&mut bytes).map_err(Inflate::Broken)?;
-    if bytes.len() as u64 > limit {
-        return Err(Inflate::TooLarge);
+    while compressed.fill_buf().map_err(Inflate::Broken)?.first() == Some(&0x1f) || bytes.is_empty() {
+        if compressed.fill_buf().map_err(Inflate::Broken)?.is_empty() {
+            break;
+        }
+        let mut member = GzDecoder::new(&mut compressed);
+        loop {
+            let read = member.by_ref().take(PIECE).read_to_end(&mut bytes).map_err(Inflate::Broken)? as u64;
+            permit.grow(read).map_err(Inflate::Refused)?;
+            if bytes.len() as u64 > limit {
+                return Err(Inflate::Refused(too_large(limit)));
+            }
+            if read < PIECE {
+                break;
+            }
+        }
     }
     Ok(bytes)
 }

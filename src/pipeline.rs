@@ -39,7 +39,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 async fn extract(
     inner: &Inner,
     request: Request,
-    mut permit: Permit,
+    permit: Permit,
     began: Instant,
     within: Duration,
     reply: &ReplySender,
@@ -50,18 +50,18 @@ async fn extract(
         Error::new(ErrorKind::Deadline, message)
     };
 
-    let page =
-        timeout_at(deadline, inner.fetcher.get(request.source, &mut permit)).await.map_err(|_| late("being fetched"))??;
+    let page = timeout_at(deadline, inner.fetcher.get(request.source, permit)).await.map_err(|_| late("being fetched"))??;
     let fetched = Instant::now();
     let charset = request.charset.or_else(|| page.head.content_type.as_deref().and_then(gate::charset));
     let hints = Hints { base_url: request.base_url.or_else(|| page.head.url.clone()), charset, html: request.html };
     let content_type = page.head.content_type.clone();
-    let bytes = page.bytes.len();
-    reply.send(Chunk::Head(page.head)).await;
+    reply.send(Chunk::Head(page.head.clone())).await;
+    // Held until the answer is out.
+    let (page, _permit) = page.hold();
 
-    let Route::Extract = gate::route(content_type.as_deref(), &page.bytes)?;
-    let demand = Demand { bytes: bytes as u64, deadline };
-    let job = || Job { page: page.bytes.clone(), hints: hints.clone(), deadline };
+    let Route::Extract = gate::route(content_type.as_deref(), &page)?;
+    let demand = Demand { bytes: page.len() as u64, deadline };
+    let job = || Job { page: page.clone(), hints: hints.clone(), deadline };
     let extracted = inner.pool.run(demand, job).await.map_err(|error| failure(error, &late))?;
     let done = Instant::now();
     reply.send(Chunk::Body(Box::new(extracted.document))).await;

@@ -1,14 +1,15 @@
 //! What is asked for: where the page is, and what is known about it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 /// Where a page is.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// Here.
-    Bytes(Arc<[u8]>),
+    Bytes(Bytes),
     /// In a file; one whose name ends in `.gz` is decompressed.
     Path(PathBuf),
     /// On the web.
@@ -34,7 +35,7 @@ impl Request {
 
     /// A page in memory.
     #[must_use]
-    pub fn bytes(page: impl Into<Arc<[u8]>>) -> Self {
+    pub fn bytes(page: impl Into<Bytes>) -> Self {
         Self::new(Source::Bytes(page.into()))
     }
 

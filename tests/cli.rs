@@ -163,30 +163,89 @@ fn batch_stops_when_its_output_is_full() {
     assert!(err(&output).contains("No space left"), "{}", err(&output));
 }
 
-/// What is done when Ctrl-C comes is in the output, whole, and the program ends by itself.
 #[test]
-fn interrupted_batch_keeps_what_is_done() {
-    let mut child = eventmesh()
-        .args(["batch", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut list = child.stdin.take().expect("a pipe");
+fn batch_does_not_overwrite_its_own_list() {
+    let directory = scratch("own-list");
+    let list = directory.join("list.ndjson");
+    std::fs::write(&list, format!("{{\"id\":1,\"source\":\"{SAMPLE}\"}}\n")).expect("own directory");
+    let name = list.display().to_string();
+    let before = std::fs::read(&list).expect("own file");
+    let output = run(&["batch", &name, "-o", &name]);
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    let input = std::fs::File::open(&list).expect("own file");
+    let output = eventmesh().args(["batch", "-", "-o", &name]).stdin(input).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    assert_eq!(std::fs::read(&list).expect("own file"), before);
+}
+
+/// A log that cannot be written is no reason to lose the work.
+#[test]
+fn nothing_is_lost_when_standard_error_is_full() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
+    let status = eventmesh().args(["extract", "no-such-file"]).stderr(full()).status().expect("it starts");
+    assert_eq!(status.code(), Some(4));
+    let list = scratch("full-stderr").join("list.ndjson");
+    let lines: String = (0..50).map(|number| format!("{{\"id\":{number},\"source\":\"no-such-file\"}}\n")).collect();
+    std::fs::write(&list, lines).expect("own directory");
+    let output = eventmesh().arg("batch").arg(&list).stderr(full()).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(json_lines(&out(&output)).len(), 50);
+}
+
+/// The engine is made for the batch: what is at work at once is never refused as too much.
+#[test]
+fn large_pages_at_once_are_not_refused() {
+    let directory = scratch("large-pages");
+    let page = directory.join("large.html");
+    // Cheap to read, and together more than an engine holds by default.
+    std::fs::write(&page, ["<!--", &"x".repeat(31 << 20)].concat()).expect("own directory");
+    let lines: String = (0..24).map(|number| format!("{{\"id\":{number},\"source\":\"{}\"}}\n", page.display())).collect();
+    let output = fed(&["batch", "-", "--concurrency", "24", "--timeout", "300", "-o", "/dev/null"], lines.as_bytes());
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+}
+
+/// Nobody reads the results any more, and the pipe is full: Ctrl-C still ends it.
+#[test]
+fn interrupted_batch_ends_with_its_output_blocked() {
+    let list: String = (0..500).map(|number| format!("{{\"id\":{number},\"source\":\"{SAMPLE}\"}}\n")).collect();
+    let path = scratch("blocked").join("list.ndjson");
+    std::fs::write(&path, list).expect("own directory");
+    let mut child = eventmesh().arg("batch").arg(&path).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut results = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
-    for number in 0..20 {
-        writeln!(list, "{{\"id\":{number},\"source\":\"{SAMPLE}\"}}").expect("it reads");
-        line.clear();
-        results.read_line(&mut line).expect("it answers as it goes");
-        assert_eq!(json_lines(&line)[0]["id"], number);
-    }
-    // The list stays open: the program waits for more, and is interrupted.
+    results.read_line(&mut line).expect("it has begun to write");
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
     assert!(killed.success());
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
-    drop(list);
+    drop(results);
+}
+
+/// What is done when the signal comes is in the output, whole, and the program ends by itself.
+#[test]
+fn interrupted_batch_keeps_what_is_done() {
+    for signal in ["-INT", "-TERM"] {
+        let mut child = eventmesh()
+            .args(["batch", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut list = child.stdin.take().expect("a pipe");
+        let mut results = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        for number in 0..20 {
+            writeln!(list, "{{\"id\":{number},\"source\":\"{SAMPLE}\"}}").expect("it reads");
+            line.clear();
+            results.read_line(&mut line).expect("it answers as it goes");
+            assert_eq!(json_lines(&line)[0]["id"], number);
+        }
+        // The list stays open: the program waits for more, and is interrupted.
+        let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
+        assert!(killed.success());
+        assert_eq!(child.wait().expect("it ends").code(), Some(130), "{signal}");
+        drop(list);
+    }
 }
 
 #[test]

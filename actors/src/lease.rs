@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::ActorRef;
 use tokio::sync::oneshot;
@@ -10,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::child::{JobEnd, Run};
 use crate::error::RunError;
 use crate::exit::Exit;
-use crate::id::ChildId;
+use crate::id::{ChildId, Key};
 use crate::pool::core::{Grant, Outcome};
 use crate::pool::shared::Shared;
 use crate::worker::{Failure, Worker};
@@ -69,22 +70,28 @@ impl<W: Worker> Lease<W> {
     /// See [`RunError`]. After [`RunError::Worker`] and [`RunError::ChildEnded`] this lease is spent, and
     /// every further job on it fails in the same way.
     pub async fn run(&mut self, job: W::Job) -> Result<W::Output, RunError<W::Error>> {
+        if Instant::now() >= self.deadline {
+            return Err(RunError::Deadline { child: self.child.clone() });
+        }
         let ended = |child: &ChildId, exit| RunError::ChildEnded { child: child.clone(), exit };
         let Some(mut ticket) = self.ticket.take() else {
             return Err(ended(&self.child, Exit::Killed));
         };
         ticket.outcome = Outcome::Lost;
         let shared = Arc::clone(&ticket.shared);
-        let key = ticket.grant.key;
+        let (key, lease) = (ticket.grant.key, ticket.grant.lease);
         let actor = ticket.grant.handle.clone();
         let grace = shared.cancel_grace();
         let (reply, answer) = oneshot::channel();
-        let run = Run { job, ticket, cancel_at: self.deadline + grace, reply };
+        let run = Run { job, ticket, cancel_at: after(self.deadline, grace), reply };
         // A message that cannot be delivered is dropped here, ticket and all.
         if actor.cast(run).is_err() {
             return Err(ended(&self.child, Exit::Killed));
         }
-        match timeout_at(self.deadline + grace * 2, answer).await {
+        let mut going = Going { shared: &shared, key, lease, left: true };
+        let answer = timeout_at(after(self.deadline, grace.saturating_mul(2)), answer).await;
+        going.left = false;
+        match answer {
             Ok(Ok(answer)) => {
                 match answer.ticket.outcome {
                     Outcome::Done { .. } | Outcome::Unused => self.ticket = Some(answer.ticket),
@@ -99,11 +106,32 @@ impl<W: Worker> Lease<W> {
             // The child ended with the job in its hands: a panic, or a kill from outside.
             Ok(Err(_)) => Err(ended(&self.child, Exit::Killed)),
             Err(_) => {
-                shared.condemn(key, Exit::Hung);
+                shared.condemn(key, lease, Exit::Hung);
                 Err(ended(&self.child, Exit::Hung))
             }
         }
     }
+}
+
+/// A caller that goes in the middle of a job leaves somebody who sees to it that the child lets go of it.
+struct Going<'a, W: Worker> {
+    shared: &'a Shared<W>,
+    key: Key,
+    lease: u64,
+    left: bool,
+}
+
+impl<W: Worker> Drop for Going<'_, W> {
+    fn drop(&mut self) {
+        if self.left {
+            self.shared.watch_cancelled(self.key, self.lease);
+        }
+    }
+}
+
+/// `span` after `instant`, or `instant` if that is past the end of time.
+fn after(instant: Instant, span: Duration) -> Instant {
+    instant.checked_add(span).unwrap_or(instant)
 }
 
 impl<W: Worker> fmt::Debug for Lease<W> {

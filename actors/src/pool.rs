@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::error::{LeaseError, RunError};
 use crate::event::Bus;
 use crate::lease::{Demand, Lease};
+use crate::pool::core::Phase;
 use crate::pool::shared::{Asked, Shared};
 use crate::snapshot::PoolSnapshot;
 use crate::worker::Worker;
@@ -70,7 +71,7 @@ impl<W: Worker> Pool<W> {
     /// See [`RunError`]; after a second try, that of the second.
     pub async fn run(&self, demand: Demand, mut job: impl FnMut() -> W::Job) -> Result<W::Output, RunError<W::Error>> {
         match self.lease(demand).await?.run(job()).await {
-            Err(error) if error.is_worth_a_retry() => {
+            Err(error) if error.is_worth_a_retry() && Instant::now() < demand.deadline => {
                 tracing::warn!(%error, "job is tried once more on another child");
                 self.lease(demand).await?.run(job()).await
             }
@@ -81,7 +82,8 @@ impl<W: Worker> Pool<W> {
     /// Waits until at least one child serves.
     ///
     /// # Errors
-    /// [`LeaseError::Unavailable`] once the pool has given up, [`LeaseError::Deadline`] at `deadline`.
+    /// [`LeaseError::Closed`] if no tree runs the pool, [`LeaseError::Unavailable`] once it has given up,
+    /// [`LeaseError::Deadline`] at `deadline`.
     pub async fn ready(&self, deadline: Instant) -> Result<(), LeaseError> {
         let mut changes = self.shared.changes();
         let pool = || self.shared.name().to_string();
@@ -90,9 +92,13 @@ impl<W: Worker> Pool<W> {
                 if self.shared.serving() > 0 {
                     return Ok(());
                 }
-                if self.shared.snapshot().phase == "spent" {
-                    let retry_after = self.shared.spec.backoff.cap;
-                    return Err(LeaseError::Unavailable { pool: pool(), retry_after });
+                match self.shared.phase() {
+                    Phase::Open => {}
+                    Phase::Closed | Phase::Draining => return Err(LeaseError::Closed { pool: pool() }),
+                    Phase::Spent => {
+                        let retry_after = self.shared.spec.backoff.cap;
+                        return Err(LeaseError::Unavailable { pool: pool(), retry_after });
+                    }
                 }
                 if changes.changed().await.is_err() {
                     return Err(LeaseError::Closed { pool: pool() });

@@ -298,7 +298,11 @@ impl Actor for TreeActor {
     ) -> Result<(), ActorProcessingErr> {
         let (cell, cause) = match event {
             SupervisionEvent::ActorFailed(cell, error) => (cell, error.to_string()),
-            SupervisionEvent::ActorTerminated(cell, _, reason) => (cell, reason.unwrap_or_else(|| "ended unasked".to_owned())),
+            SupervisionEvent::ActorTerminated(cell, state, reason) => {
+                // What the pool's actor held ends before another one takes over.
+                drop(state);
+                (cell, reason.unwrap_or_else(|| "ended unasked".to_owned()))
+            }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
         let failed =
@@ -333,6 +337,8 @@ impl TreeHold {
             }
         }
         self.running[place] = None;
+        // It will not come back: callers are told that it is closed, not to try again.
+        child.subtree.drain();
         let cause = format!("pool {}: {cause}", child.subtree.name());
         tracing::error!(tree = %shared.name, cause, "tree gives up: restart budget spent");
         self.bus.tell(Event::TreeDown { name: Arc::clone(&shared.name), cause: cause.clone() });
@@ -350,9 +356,15 @@ impl TreeHold {
             child.subtree.drain();
             if cell.wait(Some(child.shutdown.min(grace))).await.is_err() {
                 tracing::warn!(pool = %child.subtree.name(), "pool did not stop in time and is killed");
+                let children = cell.get_children();
                 cell.kill();
                 // Killing drops the actor's state at its next await point; it holds no blocking work.
                 let _ = cell.wait(Some(KILL_WAIT)).await;
+                for child in children {
+                    child.kill();
+                    // One that does not reach an await point is left behind; nobody waits longer for it.
+                    let _ = child.wait(Some(KILL_WAIT)).await;
+                }
             }
         }
     }

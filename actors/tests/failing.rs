@@ -1,7 +1,7 @@
 //! A worker that can go bad in every way there is: the whole failure alphabet, as jobs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use eventmesh_actors::{ChildId, Failure, Usage, Worker};
@@ -26,6 +26,8 @@ pub(crate) enum Job {
 pub(crate) struct Script {
     pub(crate) failing_starts: Arc<AtomicU32>,
     pub(crate) panicking_starts: Arc<AtomicU32>,
+    /// Starts take for ever.
+    pub(crate) slow_starts: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +59,9 @@ impl Worker for Failing {
     async fn start(script: &Script, _child: &ChildId) -> Result<Self, OnPurpose> {
         if take_one(&script.failing_starts) {
             return Err(OnPurpose);
+        }
+        if script.slow_starts.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
         }
         assert!(!take_one(&script.panicking_starts), "panic on purpose");
         Ok(Self { healthy: true })

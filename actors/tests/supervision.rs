@@ -191,6 +191,72 @@ async fn a_stuck_handler_is_replaced_and_its_siblings_serve() {
     tree.shutdown(GRACE).await;
 }
 
+/// The retry after a hang is past the deadline, and must not look like a hang of the next child.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_hang_costs_its_own_child_only() {
+    let (pool, tree) = running(spec(2), Script::default()).await;
+    let result = pool.run(demand(50), || Job::Spin(Duration::from_secs(1))).await;
+    assert!(matches!(result, Err(RunError::ChildEnded { exit: Exit::Hung, .. })), "{result:?}");
+    let restarts = pool.snapshot().counts.restarts;
+    assert_eq!((restarts.len(), restarts["hung"]), (1, 1));
+    tree.shutdown(GRACE).await;
+}
+
+/// A caller that gives up on a job that cannot be cancelled does not leave its slot lost behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_stuck_child_is_replaced_when_its_caller_has_gone() {
+    let (pool, tree) = running(spec(1), Script::default()).await;
+    let stuck = pool.run(demand(60_000), || Job::Spin(Duration::from_secs(3)));
+    assert!(tokio::time::timeout(Duration::from_millis(50), stuck).await.is_err());
+    assert_eq!(pool.run(demand(2_500), || Job::Echo(7)).await.expect("the slot is filled again"), 7);
+    assert_eq!(pool.snapshot().counts.restarts["hung"], 1);
+    tree.shutdown(GRACE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_past_its_deadline_runs_nothing_and_hurts_nobody() {
+    let (pool, tree) = running(spec(1), Script::default()).await;
+    let mut lease = pool.lease(demand(10)).await.expect("a lease");
+    sleep(Duration::from_secs(5)).await;
+    assert!(matches!(lease.run(Job::Echo(1)).await, Err(RunError::Deadline { .. })));
+    drop(lease);
+    assert_eq!(pool.run(demand(10), || Job::Echo(7)).await.expect("echo"), 7);
+    assert!(pool.snapshot().counts.restarts.is_empty());
+    tree.shutdown(GRACE).await;
+}
+
+/// Starts that nobody wants any more do not hold a shutdown up, whether they have begun or not.
+#[tokio::test(start_paused = true)]
+async fn shutdown_right_after_start_is_over_at_once() {
+    let bus = Bus::new(16);
+    for slow in [false, true] {
+        let script = Script::default();
+        script.slow_starts.store(slow, Ordering::SeqCst);
+        let pool = Pool::<Failing>::new(spec(3), script, bus.clone());
+        let tree = Tree::builder("tests", bus.clone()).pool(&pool, GRACE).start().await.expect("the tree starts");
+        if slow {
+            sleep(Duration::from_millis(10)).await;
+        }
+        let began = Instant::now();
+        tree.shutdown(GRACE).await;
+        assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+        assert!(pool.snapshot().children.is_empty());
+    }
+}
+
+/// The last act of a pool's old actor must not close the pool that a new one has opened.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_pool_can_be_run_by_one_tree_after_another() {
+    let bus = Bus::new(1024);
+    let pool = Pool::<Failing>::new(spec(1), Script::default(), bus.clone());
+    for round in 0..50 {
+        let tree = Tree::builder("tests", bus.clone()).pool(&pool, GRACE).start().await.expect("the tree starts");
+        pool.ready(Instant::now() + GRACE).await.expect("the pool comes up");
+        assert_eq!(pool.run(demand(5000), || Job::Echo(round)).await.expect("echo"), round);
+        drop(tree);
+    }
+}
+
 /// Elsewhere, a healthy job longer than a fixed ping is killed. Here only its own deadline counts.
 #[tokio::test(start_paused = true)]
 async fn a_long_job_within_its_deadline_is_left_alone() {

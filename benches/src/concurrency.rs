@@ -1,8 +1,8 @@
 //! `concurrency`: work per CPU-second through the whole engine, at 1 to 16 requests at once.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use eventmesh::{Engine, Request};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -33,7 +33,7 @@ pub(crate) fn run() -> Result<Report, Error> {
 
 async fn measure() -> Result<Report, Error> {
     let engine = Engine::builder().start().await?;
-    let page: Arc<[u8]> = page(10_000, 1).into_bytes().into();
+    let page: Bytes = page(10_000, 1).into_bytes().into();
     let mut steps: Vec<Step> = STEPS.iter().map(|_| Step::default()).collect();
     for _ in 0..PASSES {
         for (at_once, step) in STEPS.iter().zip(&mut steps) {
@@ -61,16 +61,16 @@ async fn measure() -> Result<Report, Error> {
     Ok(report)
 }
 
-async fn walk(engine: &Engine, page: &Arc<[u8]>, at_once: usize, step: &mut Step) -> Result<(), Error> {
+async fn walk(engine: &Engine, page: &Bytes, at_once: usize, step: &mut Step) -> Result<(), Error> {
     let (cpu, began) = (process_cpu(), Instant::now());
     let mut callers = JoinSet::new();
     for _ in 0..at_once {
-        let (engine, page) = (engine.clone(), Arc::clone(page));
+        let (engine, page) = (engine.clone(), page.clone());
         callers.spawn(async move {
             let mut latencies = Vec::new();
             while began.elapsed() < STEP {
                 let asked = Instant::now();
-                engine.extract(Request::bytes(Arc::clone(&page))).document().await?;
+                engine.extract(Request::bytes(page.clone())).document().await?;
                 latencies.push(asked.elapsed());
             }
             Ok::<_, eventmesh::Error>(latencies)

@@ -50,8 +50,7 @@ pub(crate) fn run() -> Result<Report, Error> {
     let mut report = Report::default();
     for (name, size) in SIZES {
         let page = page(size, 1);
-        let job =
-            Job { page: page.as_bytes().into(), hints: hints.clone(), deadline: Instant::now() + Duration::from_secs(3600) };
+        let job = Job { page: page.clone().into(), hints: hints.clone(), deadline: Instant::now() + Duration::from_secs(3600) };
         let (mut native, mut fresh, mut epochs) = (Samples::default(), Samples::default(), Samples::default());
         let mut memory = 0;
         let began = Instant::now();

@@ -1,8 +1,8 @@
 //! `soak`: 200,000 pages in one process; does memory grow after the warm-up?
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use eventmesh::{Engine, Request};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -24,16 +24,16 @@ pub(crate) fn run() -> Result<Report, Error> {
 
 async fn measure() -> Result<Report, Error> {
     let engine = Engine::builder().start().await?;
-    let small: Vec<Arc<[u8]>> =
+    let small: Vec<Bytes> =
         (0..16).map(|seed| page(1_000 + 500 * usize::try_from(seed).unwrap_or(0), seed).into_bytes().into()).collect();
-    let large: Arc<[u8]> = page(100_000, 1).into_bytes().into();
+    let large: Bytes = page(100_000, 1).into_bytes().into();
     let mut at_work = JoinSet::new();
     let mut readings = Vec::new();
     let (mut begun, mut done) = (0u64, 0u64);
     while done < PAGES {
         while begun < PAGES && at_work.len() < AT_ONCE {
             let page = if begun % 500 == 499 { &large } else { &small[usize::try_from(begun % 16).unwrap_or(0)] };
-            at_work.spawn(engine.extract(Request::bytes(Arc::clone(page))).document());
+            at_work.spawn(engine.extract(Request::bytes(page.clone())).document());
             begun += 1;
         }
         if let Some(answer) = at_work.join_next().await {

@@ -1,8 +1,8 @@
 //! `warm-slots`: the share of pages that find a slot warm from an earlier page, under bursts with pauses.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use eventmesh::{Engine, Request};
 use fastrand::Rng;
 use serde_json::json;
@@ -20,7 +20,7 @@ pub(crate) fn run() -> Result<Report, Error> {
 
 async fn measure() -> Result<Report, Error> {
     let engine = Engine::builder().start().await?;
-    let pages: Vec<Arc<[u8]>> = SIZES.iter().map(|(_, size)| page(*size, 1).into_bytes().into()).collect();
+    let pages: Vec<Bytes> = SIZES.iter().map(|(_, size)| page(*size, 1).into_bytes().into()).collect();
     let mut rng = Rng::with_seed(1);
     let mut sent = 0u64;
     for _ in 0..BURSTS {
@@ -29,7 +29,7 @@ async fn measure() -> Result<Report, Error> {
             // Zipf over the sizes: the small ones are common, the large ones rare.
             let rank = rng.f64();
             let place = [0.44, 0.66, 0.81, 0.92].iter().filter(|bound| rank > **bound).count();
-            burst.spawn(engine.extract(Request::bytes(Arc::clone(&pages[place]))).document());
+            burst.spawn(engine.extract(Request::bytes(pages[place].clone())).document());
             sent += 1;
         }
         while let Some(answer) = burst.join_next().await {

@@ -117,6 +117,22 @@ async fn dropping_a_reply_cancels_its_work() {
     engine.shutdown(LONG).await;
 }
 
+/// Replies dropped faster than the sandbox looks at its clock: no worker is taken for broken.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_dropped_replies_cost_no_worker() {
+    let engine = engine(Config { workers: 1, ..config() }).await;
+    for _ in 0..50 {
+        let mut reply = engine.extract(endless_of(300 << 10));
+        assert!(matches!(reply.next().await, Some(Chunk::Head(_))));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        drop(reply);
+    }
+    engine.extract(page()).document().await.expect("a document");
+    let counts = engine.snapshot().tree.pools[0].counts.clone();
+    assert!(counts.restarts.is_empty(), "{counts:?}");
+    engine.shutdown(LONG).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn too_much_is_refused_at_once_and_says_when_to_come_back() {
     let engine = engine(Config { max_requests: 1, ..config() }).await;
@@ -242,6 +258,10 @@ async fn misbehave(socket: &mut tokio::net::TcpStream, path: &str) -> std::io::R
             socket.write_all(head(&format!("{html}Content-Encoding: gzip\r\n")).as_bytes()).await?;
             socket.write_all(&gzip(&vec![b'x'; 64 << 20])).await
         }
+        "/padded" => {
+            socket.write_all(head(&format!("{html}Content-Encoding: GZip\r\n")).as_bytes()).await?;
+            socket.write_all(&[gzip(&PAGE.as_bytes()[..100]), gzip(&PAGE.as_bytes()[100..]), vec![0; 64]].concat()).await
+        }
         "/badly-zipped" => {
             socket.write_all(head(&format!("{html}Content-Encoding: gzip\r\n")).as_bytes()).await?;
             socket.write_all(b"this is no gzip").await
@@ -278,6 +298,7 @@ async fn pages_are_fetched_as_they_are_meant() {
     assert_eq!((page.head.status, page.document.title.as_deref()), (Some(200), Some("A page")));
     assert_eq!(get("/latin").await.expect("a document").document.text, "Viele Grüße");
     assert_eq!(get("/zipped").await.expect("a document").head.bytes, PAGE.len());
+    assert_eq!(get("/padded").await.expect("a document").head.bytes, PAGE.len());
     let moved = get("/moved").await.expect("a document");
     assert_eq!(moved.head.url, Some(format!("http://{site}/dir/page")));
     assert!(

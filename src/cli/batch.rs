@@ -3,21 +3,25 @@
 //! Reading, extracting and writing run side by side; what lies between them is bounded by the concurrency. Every
 //! line is written whole as soon as it is done, so whatever happens later, what is done stays done.
 
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
-use tokio::signal::ctrl_c;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::EngineArgs;
 use super::exit::Exit;
 use super::extract::{checked_base, request_for};
+use super::interrupt::interrupted;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::reply::Timing;
@@ -51,6 +55,9 @@ pub(crate) struct BatchArgs {
 
 /// A line of the list longer than this is not a line of a list.
 const LONGEST_LINE: u64 = 1 << 20;
+
+/// How long the last lines may take to go out after an interrupt.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,24 +98,30 @@ enum Listed {
 }
 
 pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
-    let list: Box<dyn Read + Send> = if arguments.list == "-" {
-        Box::new(std::io::stdin())
+    let (list, list_entry): (Box<dyn Read + Send>, _) = if arguments.list == "-" {
+        (Box::new(std::io::stdin()), standard_input())
     } else {
-        let file = std::fs::File::open(&arguments.list).map_err(|error| Exit::unreadable(&arguments.list, &error))?;
-        Box::new(file)
+        let file = File::open(&arguments.list).map_err(|error| Exit::unreadable(&arguments.list, &error))?;
+        let entry = file.metadata().ok();
+        (Box::new(file), entry)
     };
     // Before any work is done: an output that cannot be written makes all of it pointless.
     let (output, output_name): (Box<dyn Write + Send>, _) = match &arguments.output {
         None => (Box::new(std::io::stdout()), "to standard output".to_owned()),
         Some(path) => {
             let name = path.display().to_string();
-            let file = std::fs::File::create(path).map_err(|error| Exit::unwritable(&name, &error))?;
+            let file = create(path, list_entry.as_ref()).map_err(|error| Exit::unwritable(&name, &error))?;
+            let file = file.ok_or_else(|| Exit::usage(format!("{name} is the list itself; results need another file")))?;
             (Box::new(file), name)
         }
     };
-    let concurrency =
-        arguments.concurrency.unwrap_or_else(|| arguments.engine.config().workers.saturating_mul(2)).max(1) as usize;
-    let engine = arguments.engine.start().await?;
+    let mut config = arguments.engine.config();
+    let concurrency = arguments.concurrency.unwrap_or(config.workers.saturating_mul(2)).max(1);
+    // What is at work is bounded by the concurrency; the engine must not refuse its own batch.
+    config.max_requests = config.max_requests.max(concurrency as usize);
+    config.max_admitted_bytes = config.max_admitted_bytes.max(u64::from(concurrency) * config.max_page_bytes);
+    let concurrency = concurrency as usize;
+    let engine = super::start(config).await?;
 
     let (items, mut listed) = mpsc::channel(concurrency);
     let (results, done) = mpsc::channel(concurrency);
@@ -122,7 +135,7 @@ pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
     let progress = Progress::new();
     let mut work = Work::default();
     let mut at_work = JoinSet::new();
-    let mut interrupt = pin!(ctrl_c());
+    let mut interrupt = pin!(interrupted());
     let mut list_is_open = true;
     let ended = loop {
         if !list_is_open && at_work.is_empty() {
@@ -130,7 +143,7 @@ pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
         }
         let line = tokio::select! {
             biased;
-            _ = &mut interrupt => break Ended::Interrupted,
+            () = &mut interrupt => break Ended::Interrupted,
             Some(finished) = at_work.join_next() => match finished {
                 Ok(line) => line,
                 // The engine contains panics; this would be one of the few lines of `one`.
@@ -157,15 +170,29 @@ pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
         };
         work.count(&line);
         progress.show(&work);
+        let sent = tokio::select! {
+            biased;
+            () = &mut interrupt => break Ended::Interrupted,
+            sent = results.send(line) => sent,
+        };
         // The writer goes away only by an error of its own, which it will tell.
-        if results.send(line).await.is_err() {
+        if sent.is_err() {
             break Ended::Done;
         }
     };
     at_work.abort_all();
     drop((results, at_work));
     engine.shutdown(Duration::ZERO).await;
-    let written = tokio::task::spawn_blocking(move || writer.join()).await;
+    let writing = tokio::task::spawn_blocking(move || writer.join());
+    let written = if matches!(ended, Ended::Interrupted) {
+        // Nobody may be reading what is written; what does not go out soon never will.
+        match timeout(LAST_LINES, writing).await {
+            Ok(written) => written,
+            Err(_) => return Err(Exit::interrupted()),
+        }
+    } else {
+        writing.await
+    };
     progress.end(&work);
     match written {
         Ok(Ok(Ok(()))) => {}
@@ -180,6 +207,25 @@ pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
         (Ended::Done, None) if work.failed > 0 => Err(Exit::some_failed()),
         (Ended::Done, None) => Ok(()),
     }
+}
+
+/// What standard input is, if it is open.
+fn standard_input() -> Option<Metadata> {
+    let input = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
+    File::from(input).metadata().ok()
+}
+
+/// Opens the output empty. `None` if it is the list, which that would destroy.
+fn create(path: &Path, list: Option<&Metadata>) -> std::io::Result<Option<File>> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    let entry = file.metadata()?;
+    if list.is_some_and(|list| list.is_file() && (list.dev(), list.ino()) == (entry.dev(), entry.ino())) {
+        return Ok(None);
+    }
+    if entry.is_file() {
+        file.set_len(0)?;
+    }
+    Ok(Some(file))
 }
 
 /// Why the work stopped.

@@ -47,7 +47,7 @@ impl Exit {
         Self { code: 8, message: (!gone).then(|| format!("failed to write {what}: {error}")) }
     }
 
-    /// Somebody pressed Ctrl-C.
+    /// Somebody pressed Ctrl-C, or told the process to end.
     pub(crate) fn interrupted() -> Self {
         Self { code: 130, message: None }
     }
@@ -60,13 +60,13 @@ impl From<Error> for Exit {
 }
 
 /// The last words of a command.
-#[expect(clippy::print_stderr, reason = "the last words of a command go to the terminal, whatever the log level")]
 pub(crate) fn tell(done: Result<(), Exit>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => {
             if let Some(message) = exit.message {
-                eprintln!("eventmesh: {message}");
+                // Where even that cannot be written, the exit code has to say it.
+                let _ = writeln!(std::io::stderr(), "eventmesh: {message}");
             }
             ExitCode::from(exit.code)
         }

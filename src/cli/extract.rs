@@ -4,10 +4,10 @@ use std::io::Read;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use tokio::signal::ctrl_c;
 
 use super::EngineArgs;
 use super::exit::{Exit, write_out};
+use super::interrupt::interrupted;
 use crate::reply::Answer;
 use crate::request::Request;
 
@@ -49,12 +49,18 @@ enum Format {
 }
 
 pub(crate) async fn run(arguments: ExtractArgs) -> Result<(), Exit> {
+    let format = arguments.format;
+    let answer = tokio::select! {
+        biased;
+        () = interrupted() => Err(Exit::interrupted()),
+        answer = extract(arguments) => answer,
+    };
+    write_out(rendered(answer?, format)?.as_bytes())
+}
+
+async fn extract(arguments: ExtractArgs) -> Result<Answer, Exit> {
     let mut request = if arguments.source == "-" {
-        let limit = u64::from(arguments.engine.max_page) << 20;
-        Request::bytes(tokio::select! {
-            page = read_standard_input(limit) => page?,
-            _ = ctrl_c() => return Err(Exit::interrupted()),
-        })
+        Request::bytes(read_standard_input(u64::from(arguments.engine.max_page) << 20).await?)
     } else {
         request_for(&arguments.source)
     };
@@ -67,13 +73,10 @@ pub(crate) async fn run(arguments: ExtractArgs) -> Result<(), Exit> {
     if arguments.format == Format::Html {
         request = request.with_html();
     }
-    let engine = arguments.engine.start().await?;
-    let answer = tokio::select! {
-        answer = engine.extract(request).document() => answer.map_err(Exit::from),
-        _ = ctrl_c() => Err(Exit::interrupted()),
-    };
+    let engine = super::start(arguments.engine.config()).await?;
+    let answer = engine.extract(request).document().await;
     engine.shutdown(Duration::ZERO).await;
-    write_out(rendered(answer?, arguments.format)?.as_bytes())
+    answer.map_err(Exit::from)
 }
 
 fn rendered(answer: Answer, format: Format) -> Result<String, Exit> {

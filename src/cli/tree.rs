@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 use eventmesh_actors::{ChildSnapshot, PoolSnapshot};
-use tokio::signal::ctrl_c;
 use tokio::task::JoinSet;
 
 use super::EngineArgs;
 use super::exit::{Exit, write_out};
+use super::interrupt::interrupted;
 use crate::engine::{Engine, EngineSnapshot};
 use crate::request::Request;
 
@@ -36,10 +36,10 @@ const SAMPLE: &[u8] = include_bytes!("../../examples/sample.html");
 const AT_ONCE: usize = 8;
 
 pub(crate) async fn run(arguments: TreeArgs) -> Result<(), Exit> {
-    let engine = arguments.engine.start().await?;
+    let engine = super::start(arguments.engine.config()).await?;
     let snapshot = tokio::select! {
         snapshot = halfway(&engine, arguments.pages) => snapshot,
-        _ = ctrl_c() => Err(Exit::interrupted()),
+        () = interrupted() => Err(Exit::interrupted()),
     };
     engine.shutdown(Duration::ZERO).await;
     let snapshot = snapshot?;

@@ -55,6 +55,8 @@ pub(crate) enum Effect<H, T> {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Grant<H> {
     pub(crate) key: Key,
+    /// Which of the child's leases this is: what is said about one must not hit the next.
+    pub(crate) lease: u64,
     pub(crate) handle: H,
     pub(crate) bytes: u64,
 }
@@ -80,11 +82,16 @@ pub(crate) enum Outcome {
     Lost,
 }
 
+/// Whether a pool lends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(crate) enum Phase {
+    /// It has not been started, or has been stopped.
     Closed,
+    /// It lends.
     Open,
+    /// It waits for what is lent to come back.
     Draining,
+    /// It has failed too often, and waits to be started again.
     Spent,
 }
 
@@ -109,6 +116,7 @@ struct Child<H> {
     up: Option<Moment>,
     handle: Option<H>,
     limits: DrawnLimits,
+    lease: u64,
     jobs: u64,
     usage: Usage,
 }
@@ -157,7 +165,8 @@ pub(crate) struct PoolCore<H, T> {
 }
 
 impl<H: Clone, T> PoolCore<H, T> {
-    pub(crate) fn new(spec: PoolSpec) -> Self {
+    pub(crate) fn new(mut spec: PoolSpec) -> Self {
+        spec.size = spec.size.max(1);
         let slots = (0..spec.size)
             .map(|_| Slot {
                 last_generation: 0,
@@ -200,7 +209,7 @@ impl<H: Clone, T> PoolCore<H, T> {
 
     /// Lends an idle child, or queues the caller under a token that is made only then.
     pub(crate) fn lend(&mut self, now: Moment, bytes: u64, deadline: Moment, token: impl FnOnce() -> T) -> Lend<H> {
-        if let Err(error) = self.admit(bytes) {
+        if let Err(error) = self.admit(now, bytes, deadline) {
             self.books.refused(&error);
             return Lend::Refused(error);
         }
@@ -226,18 +235,22 @@ impl<H: Clone, T> PoolCore<H, T> {
         Lend::Queued(id)
     }
 
-    fn admit(&self, bytes: u64) -> Result<(), LeaseError> {
+    fn admit(&self, now: Moment, bytes: u64, deadline: Moment) -> Result<(), LeaseError> {
         let pool = || self.spec.name.to_string();
         match self.phase {
             Phase::Open => {}
             Phase::Closed | Phase::Draining => return Err(LeaseError::Closed { pool: pool() }),
             Phase::Spent => return Err(self.unavailable()),
         }
+        // Even an idle child could not be done in time, and would look as if it hung.
+        if deadline <= now {
+            return Err(LeaseError::Deadline { pool: pool() });
+        }
         let budget = self.spec.max_bytes;
         if bytes > budget {
             return Err(LeaseError::TooLarge { pool: pool(), asked: bytes, budget });
         }
-        if self.admitted_bytes + bytes > budget {
+        if bytes > budget.saturating_sub(self.admitted_bytes) {
             return Err(LeaseError::BytesFull {
                 pool: pool(),
                 asked: bytes,
@@ -264,11 +277,12 @@ impl<H: Clone, T> PoolCore<H, T> {
         let key = self.idle.pop()?;
         let child = self.child_mut(key)?;
         let action = child.on(Input::Lend, now);
-        let handle = child.handle.clone();
+        child.lease += 1;
+        let (handle, lease) = (child.handle.clone(), child.lease);
         match (action, handle) {
             (Action::Hand, Some(handle)) => {
                 self.books.leased();
-                Some(Grant { key, handle, bytes })
+                Some(Grant { key, lease, handle, bytes })
             }
             (_, _) => {
                 self.books.violation();
@@ -374,6 +388,7 @@ impl<H: Clone, T> PoolCore<H, T> {
             up: None,
             handle: None,
             limits,
+            lease: 0,
             jobs: 0,
             usage: Usage::NONE,
         });
@@ -423,14 +438,14 @@ impl<H: Clone, T> PoolCore<H, T> {
             return effects;
         }
         self.idle.retain(|idle| *idle != key);
-        if !exit.is_planned() {
-            self.last_failure = Some(exit.clone());
-        }
         // The pool's own books may know better why it went: it may have sent it.
         let told = match self.child(key).map(|child| &child.state) {
             Some(ChildState::Stopping(known)) => known.clone(),
             Some(_) | None => exit.clone(),
         };
+        if !told.is_planned() {
+            self.last_failure = Some(told.clone());
+        }
         effects.push(Effect::Tell(Event::ChildEnded { child: key.within(&self.spec.name), exit: told }));
         let recycling = self.recycling;
         if recycling.is_some_and(|recycling| recycling.old == key || recycling.new == key) {
@@ -448,6 +463,7 @@ impl<H: Clone, T> PoolCore<H, T> {
             self.feed(now, key, Input::Ended(exit), &mut effects);
             self.remove(key);
         }
+        self.settle_recycling();
         if self.phase == Phase::Draining && self.is_empty() {
             self.phase = Phase::Closed;
             effects.push(Effect::Drained);
@@ -455,10 +471,16 @@ impl<H: Clone, T> PoolCore<H, T> {
         effects
     }
 
-    /// A child would not end its job: it goes now, and its slot is filled again.
-    pub(crate) fn condemn(&mut self, now: Moment, key: Key, exit: Exit) -> Vec<Effect<H, T>> {
+    /// A child would not end the job of its lease number `lease`: it goes now, and its slot is filled again. If
+    /// that lease has come back meanwhile, whoever has the child now is not to blame.
+    pub(crate) fn condemn(&mut self, now: Moment, key: Key, lease: u64, exit: Exit) -> Vec<Effect<H, T>> {
         let mut effects = Vec::new();
-        self.feed(now, key, Input::Condemn(exit), &mut effects);
+        let still_out = self
+            .child(key)
+            .is_some_and(|child| child.lease == lease && matches!(child.state, ChildState::Leased | ChildState::Retiring(_)));
+        if still_out {
+            self.feed(now, key, Input::Condemn(exit), &mut effects);
+        }
         effects
     }
 
@@ -541,7 +563,22 @@ impl<H: Clone, T> PoolCore<H, T> {
             }
         }
         if let Some(exit) = left_with {
-            self.refill(now, key.slot, exit, lived, effects);
+            self.refill(now, key, exit, lived, effects);
+        }
+        self.settle_recycling();
+    }
+
+    /// A replacement is over once it stands and the old child serves no more, however long that takes to go.
+    fn settle_recycling(&mut self) {
+        let over = self.recycling.is_some_and(|recycling| {
+            let stands = self.child(recycling.new).is_some_and(|child| child.up.is_some());
+            let gone = self
+                .child(recycling.old)
+                .is_none_or(|child| matches!(child.state, ChildState::Stopping(_) | ChildState::Ended(_)));
+            stands && gone
+        });
+        if over {
+            self.recycling = None;
         }
     }
 
@@ -566,7 +603,8 @@ impl<H: Clone, T> PoolCore<H, T> {
     }
 
     /// A child has left its place with `exit`: fill it again, unless somebody already stands there.
-    fn refill(&mut self, now: Moment, slot: u32, exit: Exit, lived: Duration, effects: &mut Vec<Effect<H, T>>) {
+    fn refill(&mut self, now: Moment, left: Key, exit: Exit, lived: Duration, effects: &mut Vec<Effect<H, T>>) {
+        let slot = left.slot;
         let place = &mut self.slots[slot as usize];
         let taken = place.children.iter().any(|child| child.state.occupies());
         if self.phase != Phase::Open {
@@ -575,6 +613,12 @@ impl<H: Clone, T> PoolCore<H, T> {
         if let Exit::Recycled(reason) = exit {
             // Without a replacement at hand only the unhealthy leave; the others wait for theirs.
             if !taken {
+                // One may stop politely at a time; if they come faster than they go, the earlier ones are killed.
+                effects.extend(place.children.iter().filter_map(|child| {
+                    let earlier = child.generation != left.generation && matches!(child.state, ChildState::Stopping(_));
+                    let handle = child.handle.clone().filter(|_| earlier)?;
+                    Some(Effect::Kill { handle })
+                }));
                 self.books.recycled(reason);
                 self.start(slot, now, Duration::ZERO, effects);
             }
@@ -643,6 +687,11 @@ impl<H: Clone, T> PoolCore<H, T> {
 
     fn is_empty(&self) -> bool {
         self.slots.iter().all(|slot| slot.children.is_empty())
+    }
+
+    /// Whether the pool is open, and whether it may be again.
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
     }
 
     /// Children that serve.

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ractor::ActorRef;
+use ractor::{ActorId, ActorRef};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::event::{Bus, Event};
 use crate::exit::Exit;
 use crate::id::Key;
 use crate::lease::Lease;
-use crate::pool::core::{Effect, Lend, Outcome, PoolCore};
+use crate::pool::core::{Effect, Lend, Outcome, Phase, PoolCore};
 use crate::pool::spec::PoolSpec;
 use crate::pool::supervisor::PoolMessage;
 use crate::snapshot::PoolSnapshot;
@@ -102,8 +102,13 @@ impl<W: Worker> Shared<W> {
         self.decide(|core, now| core.check_in(now, key, bytes, outcome));
     }
 
-    pub(crate) fn condemn(self: &Arc<Self>, key: Key, exit: Exit) {
-        self.decide(|core, now| core.condemn(now, key, exit));
+    pub(crate) fn condemn(self: &Arc<Self>, key: Key, lease: u64, exit: Exit) {
+        self.decide(|core, now| core.condemn(now, key, lease, exit));
+    }
+
+    /// A caller has gone in the middle of a job: see to it that its child lets go of it.
+    pub(crate) fn watch_cancelled(&self, key: Key, lease: u64) {
+        self.tell_actor(PoolMessage::Cancelled { key, lease });
     }
 
     pub(crate) fn retire(self: &Arc<Self>, slot: u32) -> bool {
@@ -139,19 +144,35 @@ impl<W: Worker> Shared<W> {
 
     /// A new actor takes the pool over and opens it.
     pub(crate) fn open(self: &Arc<Self>, actor: ActorRef<PoolMessage<W>>) {
-        *self.actor.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
-        self.decide(PoolCore::open);
+        let effects = {
+            let mut current = self.actor.lock().unwrap_or_else(PoisonError::into_inner);
+            *current = Some(actor);
+            self.lock().open(self.clock.now())
+        };
+        self.carry_out(effects);
+        self.changed.send_replace(());
     }
 
-    /// The actor is gone.
-    pub(crate) fn close(self: &Arc<Self>) {
-        self.actor.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.decide(|core, _| core.close());
+    /// The actor `id` is gone. Its last act may come late: if another has taken over by then, nothing happens.
+    pub(crate) fn close(self: &Arc<Self>, id: ActorId) {
+        let effects = {
+            let mut current = self.actor.lock().unwrap_or_else(PoisonError::into_inner);
+            if current.as_ref().is_none_or(|actor| actor.get_id() != id) {
+                return;
+            }
+            current.take();
+            self.lock().close()
+        };
+        self.carry_out(effects);
         self.changed.send_replace(());
     }
 
     pub(crate) fn wants(&self, key: Key) -> bool {
         self.lock().wants(key)
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.lock().phase()
     }
 
     pub(crate) fn serving(&self) -> usize {
@@ -163,11 +184,16 @@ impl<W: Worker> Shared<W> {
     }
 
     fn decide(self: &Arc<Self>, decision: impl FnOnce(&mut PoolCore<ChildRef<W>, Token<W>>, Moment) -> Vec<PoolEffect<W>>) {
-        let effects = {
+        let (effects, turned) = {
             let mut core = self.lock();
-            decision(&mut core, self.clock.now())
+            let before = core.phase();
+            let effects = decision(&mut core, self.clock.now());
+            (effects, core.phase() != before)
         };
         self.carry_out(effects);
+        if turned {
+            self.changed.send_replace(());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, PoolCore<ChildRef<W>, Token<W>>> {

@@ -17,10 +17,26 @@ use crate::worker::Worker;
 
 /// What the pool's actor is told. The number of these is bounded by the number of children.
 pub(crate) enum PoolMessage<W: Worker> {
-    Start { key: Key, delay: Duration },
-    Up { key: Key, child: ChildRef<W> },
-    NotUp { key: Key, why: String },
-    Escalate { cause: Exit },
+    Start {
+        key: Key,
+        delay: Duration,
+    },
+    Up {
+        key: Key,
+        child: ChildRef<W>,
+    },
+    NotUp {
+        key: Key,
+        why: String,
+    },
+    /// The caller of this lease has gone in the middle of a job.
+    Cancelled {
+        key: Key,
+        lease: u64,
+    },
+    Escalate {
+        cause: Exit,
+    },
     Drained,
 }
 
@@ -33,6 +49,7 @@ impl<W> PoolActor<W> {
 }
 
 pub(crate) struct PoolHold<W: Worker> {
+    id: ActorId,
     shared: Arc<Shared<W>>,
     children: HashMap<ActorId, Key>,
 }
@@ -40,7 +57,7 @@ pub(crate) struct PoolHold<W: Worker> {
 /// However the actor ends, nobody is left waiting for it.
 impl<W: Worker> Drop for PoolHold<W> {
     fn drop(&mut self) {
-        self.shared.close();
+        self.shared.close(self.id);
     }
 }
 
@@ -50,8 +67,9 @@ impl<W: Worker> Actor for PoolActor<W> {
     type Arguments = Arc<Shared<W>>;
 
     async fn pre_start(&self, myself: ActorRef<Self::Msg>, shared: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
+        let id = myself.get_id();
         shared.open(myself);
-        Ok(PoolHold { shared, children: HashMap::new() })
+        Ok(PoolHold { id, shared, children: HashMap::new() })
     }
 
     async fn handle(
@@ -75,6 +93,13 @@ impl<W: Worker> Actor for PoolActor<W> {
                 }
             }
             PoolMessage::NotUp { key, why } => state.shared.start_failed(key, why),
+            PoolMessage::Cancelled { key, lease } => {
+                let shared = Arc::clone(&state.shared);
+                spawn_named("cancelled job", async move {
+                    sleep(shared.cancel_grace() * 2).await;
+                    shared.condemn(key, lease, Exit::Hung);
+                });
+            }
             PoolMessage::Escalate { cause } => {
                 return Err(format!("restart budget spent, last by: {cause}").into());
             }
@@ -92,7 +117,11 @@ impl<W: Worker> Actor for PoolActor<W> {
         let (child, exit) = match event {
             SupervisionEvent::ActorFailed(child, error) => (child, Exit::Panicked(error.to_string())),
             // The books know better if the pool sent it; otherwise somebody killed it.
-            SupervisionEvent::ActorTerminated(child, ..) => (child, Exit::Killed),
+            SupervisionEvent::ActorTerminated(child, state, _) => {
+                // A killed child's worker is in there. Its end may be slow or panic, and must not hurt the pool.
+                spawn_named("worker drop", async move { drop(state) });
+                (child, Exit::Killed)
+            }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
         if let Some(key) = state.children.remove(&child.get_id()) {
@@ -104,25 +133,74 @@ impl<W: Worker> Actor for PoolActor<W> {
 
 /// Starts one child beside the actor, so that a slow start stalls nobody, and reports back.
 async fn start<W: Worker>(shared: Arc<Shared<W>>, pool: ActorRef<PoolMessage<W>>, key: Key, delay: Duration) {
+    let mut report = Report { pool: pool.clone(), key, told: false };
     if !delay.is_zero() {
         sleep(delay).await;
     }
-    if !shared.wants(key) {
-        return;
-    }
     let arguments =
         ChildArguments { spec: Arc::clone(&shared.worker), id: key.within(shared.name()), stop_grace: shared.spec.stop_grace };
-    shared.tell_starting(key);
-    let starting = Actor::spawn_linked(None, ChildActor::<W>::new(), arguments, pool.get_cell());
-    let told = match timeout(shared.spec.start_timeout, starting).await {
-        Ok(Ok((child, _))) => pool.cast(PoolMessage::Up { key, child: child.clone() }).map_err(|_| child.kill()),
-        Ok(Err(error)) => pool.cast(PoolMessage::NotUp { key, why: innermost(&error) }).map_err(|_| ()),
-        Err(_) => {
-            pool.cast(PoolMessage::NotUp { key, why: format!("not up within {:?}", shared.spec.start_timeout) }).map_err(|_| ())
+    let starting = async {
+        if shared.wants(key) {
+            shared.tell_starting(key);
+            let starting = Actor::spawn_linked(None, ChildActor::<W>::new(), arguments, pool.get_cell());
+            timeout(shared.spec.start_timeout, starting).await
+        } else {
+            std::future::pending().await
         }
     };
-    // Without its actor the pool is closed, and so is everything that could want this child.
-    let _ = told;
+    let started = tokio::select! {
+        biased;
+        () = unwanted(&shared, key) => {
+            report.told = true;
+            shared.ended(key, Exit::Shutdown);
+            return;
+        }
+        started = starting => started,
+    };
+    match started {
+        Ok(Ok((child, _))) => report.up(child),
+        Ok(Err(error)) => report.not_up(innermost(&error)),
+        Err(_) => report.not_up(format!("not up within {:?}", shared.spec.start_timeout)),
+    }
+}
+
+/// Waits until nobody wants the child of `key` any more.
+async fn unwanted<W: Worker>(shared: &Shared<W>, key: Key) {
+    let mut changes = shared.changes();
+    // The sender lives in `shared`.
+    while shared.wants(key) && changes.changed().await.is_ok() {}
+}
+
+/// What the pool's actor is told of a start: exactly one thing, also if the start is abandoned or panics.
+struct Report<W: Worker> {
+    pool: ActorRef<PoolMessage<W>>,
+    key: Key,
+    told: bool,
+}
+
+impl<W: Worker> Report<W> {
+    fn up(&mut self, child: ChildRef<W>) {
+        self.told = true;
+        let message = PoolMessage::Up { key: self.key, child: child.clone() };
+        if self.pool.cast(message).is_err() {
+            // Without its actor the pool is closed, and so is everything that could want this child.
+            child.kill();
+        }
+    }
+
+    fn not_up(&mut self, why: String) {
+        self.told = true;
+        // Without its actor the pool is closed, and nobody waits for this child.
+        let _ = self.pool.cast(PoolMessage::NotUp { key: self.key, why });
+    }
+}
+
+impl<W: Worker> Drop for Report<W> {
+    fn drop(&mut self) {
+        if !self.told {
+            self.not_up("the start was abandoned".to_owned());
+        }
+    }
 }
 
 fn innermost(error: &dyn std::error::Error) -> String {

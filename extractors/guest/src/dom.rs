@@ -391,7 +391,9 @@ impl TreeSink for Building {
     fn add_attrs_if_missing(&self, target: &NodeId, attributes: Vec<Attribute>) {
         if let NodeData::Element(element) = &mut self.nodes.borrow_mut()[target.index()].data {
             for attribute in attributes {
-                if !element.attributes.iter().any(|known| known.name == attribute.name) {
+                // Each is compared with all; nobody means more than this.
+                if element.attributes.len() < MOST_MERGED && !element.attributes.iter().any(|known| known.name == attribute.name)
+                {
                     element.attributes.push(attribute);
                 }
             }
@@ -417,5 +419,8 @@ impl TreeSink for Building {
         }
     }
 }
+
+/// Attributes that an element may gather from repeated tags.
+const MOST_MERGED: usize = 256;
 
 static NO_NAME: QualName = QualName { prefix: None, ns: ns!(), local: html5ever::local_name!("") };

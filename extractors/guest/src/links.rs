@@ -39,7 +39,7 @@ impl Base {
                 _ => Some(url.into()),
             },
             // Nothing to resolve it against: as it stands is the best there is.
-            Err(url::ParseError::RelativeUrlWithoutBase) => Some(address.to_owned()),
+            Err(url::ParseError::RelativeUrlWithoutBase) => Some(address.replace(['\t', '\r', '\n'], "")),
             Err(_) => None,
         }
     }

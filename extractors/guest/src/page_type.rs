@@ -70,18 +70,13 @@ fn by_shape(dom: &Dom) -> PageType {
             articles += 1;
         }
         if let Some(class) = element.attribute(&local_name!("class"))
+            && is_post(class)
             && matches!(
                 element.html_name(),
                 Some(&local_name!("div") | &local_name!("li") | &local_name!("article") | &local_name!("tr"))
             )
         {
-            let words: Vec<String> = words(class).take(8).collect();
-            let has = |word: &str| words.iter().any(|other| other == word);
-            if (has("post") || has("message") || has("reply") || has("comment"))
-                && (has("body") || has("content") || has("author") || has("text"))
-            {
-                posts += 1;
-            }
+            posts += 1;
         }
     }
     match (articles, posts) {
@@ -90,4 +85,16 @@ fn by_shape(dom: &Dom) -> PageType {
         (1, _) => PageType::Article,
         (_, _) => PageType::Other,
     }
+}
+
+/// Whether a class names one post of many: `post-body`, `comment content`, `messageText`.
+fn is_post(class: &str) -> bool {
+    // Splitting into words costs; most classes have none of these anywhere.
+    let likely = ["ost", "essage", "eply", "omment"].iter().any(|part| class.contains(part));
+    if !likely {
+        return false;
+    }
+    let words: Vec<String> = words(class).take(8).collect();
+    let any = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
+    any(&["post", "message", "reply", "comment"]) && any(&["body", "content", "author", "text"])
 }

@@ -1,5 +1,6 @@
 //! The chosen content as Markdown, plain text, HTML and tables, each in one walk over the same tree.
 
+pub(crate) mod below;
 pub(crate) mod code;
 pub(crate) mod escape;
 pub(crate) mod html;

@@ -10,6 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use wasmtime::{Engine, Module};
@@ -18,6 +19,9 @@ use super::error::ArtifactError;
 
 /// How many artifacts are kept: enough for a few versions side by side, few enough to never fill a disk.
 const KEPT: usize = 4;
+
+/// Nobody writes an artifact for this long.
+const SCRATCH_LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// Where compiled code is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +68,7 @@ impl ArtifactCache {
         match module.serialize() {
             Ok(code) => {
                 if let Err(error) = keep(directory, &path, &code) {
-                    tracing::warn!(error = %chain(&error), "compiled guest is not kept; the next start compiles again");
+                    tracing::warn!(%error, "compiled guest is not kept; the next start compiles again");
                 }
             }
             Err(error) => tracing::warn!(%error, "compiled guest is not kept; the next start compiles again"),
@@ -168,9 +172,16 @@ fn sweep(directory: &Path, fresh: &Path) {
     let Ok(entries) = std::fs::read_dir(directory) else {
         return;
     };
-    let mut artifacts: Vec<_> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
+    let paths: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    // Scratch files of runs that were killed in the middle of writing.
+    for scratch in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "part")) {
+        let age = std::fs::metadata(scratch).and_then(|entry| entry.modified()).map(|modified| modified.elapsed());
+        if age.is_ok_and(|age| age.is_ok_and(|age| age > SCRATCH_LIFE)) {
+            let _ = std::fs::remove_file(scratch);
+        }
+    }
+    let mut artifacts: Vec<_> = paths
+        .into_iter()
         .filter(|path| path.extension().is_some_and(|extension| extension == "cwasm") && path != fresh)
         .filter_map(|path| Some((std::fs::metadata(&path).ok()?.modified().ok()?, path)))
         .collect();
@@ -180,17 +191,6 @@ fn sweep(directory: &Path, fresh: &Path) {
         let _ = std::fs::remove_file(digest_path(&path));
         let _ = std::fs::remove_file(path);
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

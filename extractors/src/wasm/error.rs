@@ -87,7 +87,7 @@ pub(crate) enum ArtifactError {
     Untrusted { path: PathBuf, problem: &'static str },
     #[error("{path} is damaged: its digest differs")]
     Damaged { path: PathBuf },
-    #[error("failed to {action} {path}")]
+    #[error("failed to {action} {path}: {source}")]
     Io {
         action: &'static str,
         path: PathBuf,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use eventmesh_guest::{ABI_VERSION, Document, Hints, decode_output, encode_hints};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Memory, PoolingAllocationConfig,
@@ -79,7 +80,7 @@ impl SandboxSpec {
 #[derive(Clone, Debug)]
 pub struct Job {
     /// The page's bytes.
-    pub page: Arc<[u8]>,
+    pub page: Bytes,
     /// What is known about it.
     pub hints: Hints,
     /// By when it has to be done.

@@ -17,6 +17,8 @@ pub struct WasmWorker {
     thread: SyncSender<Task>,
     sandbox: Arc<Sandbox>,
     last_page_bytes: usize,
+    /// The answer of the page at work; still here afterwards only if that page was given up.
+    answer: Option<oneshot::Receiver<Result<Extracted, PageError>>>,
 }
 
 impl Worker for WasmWorker {
@@ -27,19 +29,23 @@ impl Worker for WasmWorker {
 
     async fn start(sandbox: &Arc<Sandbox>, child: &ChildId) -> Result<Self, PageError> {
         let thread = thread::start(child.to_string(), Arc::clone(sandbox)).map_err(PageError::Thread)?;
-        Ok(Self { thread, sandbox: Arc::clone(sandbox), last_page_bytes: 0 })
+        Ok(Self { thread, sandbox: Arc::clone(sandbox), last_page_bytes: 0, answer: None })
     }
 
     async fn run(&mut self, job: Job) -> Result<Extracted, Failure<PageError>> {
+        // A page that was given up may still be on its way out, for one tick. The thread takes one at a time.
+        if let Some(given_up) = &mut self.answer {
+            let _ = given_up.await;
+        }
         let cancelled = Arc::new(AtomicBool::new(false));
         let (reply, answer) = oneshot::channel();
         let task = Task { job, cancelled: Arc::clone(&cancelled), reply };
-        // Full would mean two cancelled pages on their way out at once: the thread does not listen any more.
         if self.thread.try_send(task).is_err() {
             return Err(Failure::Worker(PageError::ThreadGone));
         }
         let cancel = CancelOnDrop(cancelled);
-        let result = answer.await.unwrap_or(Err(PageError::ThreadGone));
+        let result = self.answer.insert(answer).await.unwrap_or(Err(PageError::ThreadGone));
+        self.answer = None;
         drop(cancel);
         match result {
             Ok(extracted) => {

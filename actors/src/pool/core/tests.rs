@@ -178,6 +178,64 @@ fn draining_lets_running_jobs_end() {
     assert!(core.ended(at(4), grant.key, Exit::Killed).contains(&Effect::Drained));
 }
 
+#[test]
+fn a_caller_past_its_deadline_is_lent_nothing() {
+    let mut core = open(spec(1));
+    assert!(matches!(core.lend(at(10), 1, at(10), || 0), Lend::Refused(LeaseError::Deadline { .. })));
+}
+
+#[test]
+fn a_verdict_on_one_lease_does_not_hit_the_next() {
+    let mut core = open(spec(1));
+    let first = granted(&mut core, 0);
+    core.check_in(at(1), first.key, 1, fit());
+    let second = granted(&mut core, 2);
+    assert_eq!(second.key, first.key);
+    assert_eq!(core.condemn(at(3), first.key, first.lease, Exit::Hung), vec![]);
+    assert!(core.condemn(at(3), second.key, second.lease, Exit::Hung).contains(&Effect::Kill { handle: second.key }));
+}
+
+#[test]
+fn an_old_child_that_will_not_go_blocks_no_later_recycle() {
+    let mut core = open(spec(1));
+    let stuck = granted(&mut core, 0);
+    assert!(core.retire(at(1), 0).0);
+    core.started(at(2), key(0, 2), key(0, 2));
+    assert!(!core.retire(at(3), 0).0, "the old one is still at work");
+    core.condemn(at(4), stuck.key, stuck.lease, Exit::Hung);
+    assert!(core.retire(at(5), 0).0, "it never ends, and that is its own affair");
+}
+
+#[test]
+fn what_ended_by_plan_is_no_failure() {
+    let mut core = open(spec(1));
+    core.retire(at(0), 0);
+    core.started(at(1), key(0, 2), key(0, 2));
+    core.ended(at(2), key(0, 1), Exit::Killed);
+    assert_eq!(core.snapshot(at(2)).last_failure, None);
+}
+
+#[test]
+fn unhealthy_children_do_not_pile_up() {
+    let mut core = open(spec(1));
+    for generation in 1..10 {
+        let grant = granted(&mut core, generation);
+        let sick = Outcome::Done { jobs: 1, usage: Usage { healthy: false, ..Usage::NONE } };
+        let effects = core.check_in(at(generation), grant.key, 1, sick);
+        let killed = effects.iter().filter(|effect| matches!(effect, Effect::Kill { .. })).count();
+        assert_eq!(killed as u64, generation - 1, "those that are still stopping are killed");
+        let next = key(0, generation + 1);
+        core.started(at(generation), next, next);
+    }
+}
+
+#[test]
+fn odd_settings_do_not_panic() {
+    let mut core = Core::new(PoolSpec { size: 0, max_bytes: u64::MAX, max_waiting: 0, ..PoolSpec::new("test", 1) });
+    core.open(at(0));
+    assert!(matches!(core.lend(at(0), u64::MAX, at(1), || 0), Lend::Refused(LeaseError::QueueFull { .. })));
+}
+
 /// What a random run does next; numbers pick among what is there.
 #[derive(Clone, Debug)]
 enum Step {
@@ -210,7 +268,7 @@ struct World {
     now: u64,
     starting: Vec<Key>,
     alive: Vec<Key>,
-    lent: Vec<(Key, u64)>,
+    lent: Vec<(Key, u64, u64)>,
     waiting: BTreeMap<u64, u64>,
     answered: u64,
     asked: u64,
@@ -227,7 +285,7 @@ impl World {
                 Effect::Grant { token, grant } => {
                     prop_assert!(self.waiting.remove(&token).is_some(), "granted twice, or to nobody");
                     self.answered += 1;
-                    self.lent.push((grant.key, grant.bytes));
+                    self.lent.push((grant.key, grant.bytes, grant.lease));
                 }
                 Effect::Refuse { token, .. } => {
                     prop_assert!(self.waiting.remove(&token).is_some(), "refused twice, or nobody");
@@ -243,7 +301,7 @@ impl World {
                 }
             }
         }
-        let mut children: Vec<Key> = self.lent.iter().map(|(key, _)| *key).collect();
+        let mut children: Vec<Key> = self.lent.iter().map(|(key, ..)| *key).collect();
         children.sort();
         children.dedup();
         prop_assert_eq!(children.len(), self.lent.len(), "a child was lent twice");
@@ -277,7 +335,7 @@ proptest! {
                     match core.lend(now, bytes, at(world.now + patience), || token) {
                         Lend::Granted(grant) => {
                             world.answered += 1;
-                            world.lent.push((grant.key, grant.bytes));
+                            world.lent.push((grant.key, grant.bytes, grant.lease));
                             world.apply(vec![])?;
                         }
                         Lend::Queued(id) => { world.waiting.insert(token, id); }
@@ -285,7 +343,7 @@ proptest! {
                     }
                 }
                 Step::CheckIn { pick, outcome } if !world.lent.is_empty() => {
-                    let (key, bytes) = world.lent.remove(pick % world.lent.len());
+                    let (key, bytes, _) = world.lent.remove(pick % world.lent.len());
                     let outcome = match outcome {
                         0 => Outcome::Unused,
                         1 => Outcome::Broken("broken".into()),
@@ -320,8 +378,8 @@ proptest! {
                     world.answered += 1;
                 }
                 Step::Condemn { pick } if !world.lent.is_empty() => {
-                    let (key, _) = world.lent[pick % world.lent.len()];
-                    world.apply(core.condemn(now, key, Exit::Hung))?;
+                    let (key, _, lease) = world.lent[pick % world.lent.len()];
+                    world.apply(core.condemn(now, key, lease, Exit::Hung))?;
                 }
                 Step::Retire { slot } => {
                     let (_, effects) = core.retire(now, slot);
@@ -345,7 +403,7 @@ proptest! {
         // Everybody who asked was answered, or still waits (those past their deadline only in their own eyes).
         prop_assert_eq!(world.asked, world.answered + world.waiting.len() as u64);
         // Whatever is lent comes back, and the books are empty.
-        while let Some((key, bytes)) = world.lent.pop() {
+        while let Some((key, bytes, _)) = world.lent.pop() {
             world.apply(core.check_in(at(world.now), key, bytes, fit()))?;
         }
         core.close();

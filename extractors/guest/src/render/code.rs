@@ -3,11 +3,12 @@
 use html5ever::{LocalName, local_name};
 
 use crate::dom::{Dom, Element, NodeData, NodeId};
+use crate::select::Selection;
 
 /// The text of a code block without line numbers, with line breaks where the page shows them.
-pub(crate) fn code_text(dom: &Dom, id: NodeId) -> String {
+pub(crate) fn code_text(dom: &Dom, id: NodeId, selection: &Selection) -> String {
     let mut code = String::new();
-    let shown = |id: NodeId| !is_gutter(dom, id);
+    let shown = |id: NodeId| selection.keeps(id) && !is_gutter(dom, id);
     for inner in dom.walk(id, shown) {
         if !shown(inner) {
             continue;

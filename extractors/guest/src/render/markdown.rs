@@ -7,6 +7,7 @@ use html5ever::{LocalName, local_name};
 use crate::document::{Image, Table};
 use crate::dom::{Dom, Element, NodeData, NodeId};
 use crate::links::{Base, image};
+use crate::render::below::Below;
 use crate::render::code::{code_text, language};
 use crate::render::escape::{escape, longest_run, target};
 use crate::render::writer::Writer;
@@ -30,6 +31,8 @@ pub(crate) fn render(dom: &Dom, selection: &Selection, base: &Base) -> Rendered 
         out: Writer::default(),
         images: Vec::new(),
         tables: Vec::new(),
+        below: Below::of(dom, selection),
+        marks: 0,
         in_link: false,
         in_heading: false,
         scratch: String::new(),
@@ -41,6 +44,9 @@ pub(crate) fn render(dom: &Dom, selection: &Selection, base: &Base) -> Rendered 
     Rendered { markdown: markdown.out.finish(), images: markdown.images, tables: markdown.tables }
 }
 
+/// Emphasis is nested no deeper than this.
+const DEEPEST_MARKS: u8 = 3;
+
 struct Markdown<'a> {
     dom: &'a Dom,
     selection: &'a Selection,
@@ -48,6 +54,9 @@ struct Markdown<'a> {
     out: Writer,
     images: Vec<Image>,
     tables: Vec<Table>,
+    below: Below,
+    /// Emphasis that is open.
+    marks: u8,
     in_link: bool,
     in_heading: bool,
     scratch: String,
@@ -140,7 +149,7 @@ impl Markdown<'_> {
 
     fn heading(&mut self, id: NodeId, marker: &str) {
         self.out.end_block();
-        if self.has_text(id) {
+        if self.below.text(id) {
             let outer = std::mem::replace(&mut self.in_heading, true);
             self.out.push(marker);
             let dom = self.dom;
@@ -183,7 +192,9 @@ impl Markdown<'_> {
 
     fn list(&mut self, id: NodeId, start: Option<u32>) {
         let dom = self.dom;
-        let nested = dom.ancestors(id).take(3).any(|ancestor| dom.html_name(ancestor) == Some(&local_name!("li")));
+        let is = |id: NodeId, names: &[LocalName]| dom.html_name(id).is_some_and(|name| names.contains(name));
+        let nested = dom.ancestors(id).take(3).any(|ancestor| is(ancestor, &[local_name!("li")]))
+            || dom.parent(id).is_some_and(|parent| is(parent, &[local_name!("ul"), local_name!("ol")]));
         if nested {
             self.out.close_up();
         } else {
@@ -191,16 +202,17 @@ impl Markdown<'_> {
         }
         let mut number = start;
         let mut first = true;
+        let mut width = 2;
         for child in dom.children(id) {
             if !self.selection.keeps(child) || dom.element(child).is_none() {
                 continue;
             }
-            if !self.has_text(child) && !self.has_image(child) {
+            if !self.below.text(child) && !self.below.image(child) {
                 continue;
             }
             // A list right within a list belongs to the item before it.
             if matches!(dom.html_name(child), Some(&local_name!("ul") | &local_name!("ol"))) {
-                self.out.nest("  ");
+                self.out.nest(&" ".repeat(width));
                 self.node(child);
                 self.out.unnest();
                 continue;
@@ -217,6 +229,7 @@ impl Markdown<'_> {
                 self.out.close_up();
             }
             first = false;
+            width = marker.len();
             self.out.nest_item(&marker);
             if dom.html_name(child) == Some(&local_name!("li")) {
                 self.children(child);
@@ -233,7 +246,7 @@ impl Markdown<'_> {
     }
 
     fn code_block(&mut self, id: NodeId) {
-        let code = code_text(self.dom, id);
+        let code = code_text(self.dom, id, self.selection);
         let code = code.trim_matches('\n').trim_end();
         if code.is_empty() {
             return;
@@ -267,21 +280,22 @@ impl Markdown<'_> {
 
     /// Emphasis, with the spaces outside the marks and no marks around nothing.
     fn wrapped(&mut self, id: NodeId, mark: &str) {
-        let dom = self.dom;
-        let holds_blocks = dom.children(id).any(|child| dom.html_name(child).is_some_and(|name| flow(name) == Flow::Block));
-        if holds_blocks || !self.has_text(id) || self.in_heading && mark == "**" {
+        let pointless = self.below.block(id) || !self.below.text(id) || self.in_heading && mark == "**";
+        // Emphasis within emphasis within emphasis is a styling accident, and copies its text every time.
+        if pointless || self.marks >= DEEPEST_MARKS {
             self.children(id);
             return;
         }
-        let text = dom.raw_text(id);
-        if text.starts_with(char::is_whitespace) {
+        if self.below.space_first(id) {
             self.space_between_words();
         }
         self.out.push(mark);
+        self.marks += 1;
         let inner = self.captured(|markdown| markdown.children(id));
+        self.marks -= 1;
         self.out.push(inner.trim());
         self.out.push(mark);
-        if text.ends_with(char::is_whitespace) {
+        if self.below.space_last(id) {
             self.out.push(" ");
         }
     }
@@ -298,11 +312,10 @@ impl Markdown<'_> {
             self.children(id);
             return;
         };
-        if !self.has_text(id) && !self.has_image(id) {
+        if !self.below.text(id) && !self.below.image(id) {
             return;
         }
-        let raw = self.dom.raw_text(id);
-        if raw.starts_with(char::is_whitespace) {
+        if self.below.space_first(id) {
             self.space_between_words();
         }
         self.in_link = true;
@@ -318,7 +331,7 @@ impl Markdown<'_> {
         self.out.push("](");
         self.out.push(&target(&href));
         self.out.push(")");
-        if raw.ends_with(char::is_whitespace) {
+        if self.below.space_last(id) {
             self.out.push(" ");
         }
     }
@@ -400,20 +413,13 @@ impl Markdown<'_> {
         if !scratch.is_empty() {
             let mut escaped = String::with_capacity(scratch.len());
             escape(&scratch, !self.out.in_line(), &mut escaped);
+            // At the end of a heading it would close it.
+            if self.in_heading && escaped.ends_with('#') {
+                escaped.insert(escaped.len() - 1, '\\');
+            }
             self.out.push(&escaped);
         }
         self.scratch = scratch;
-    }
-
-    fn has_text(&self, id: NodeId) -> bool {
-        self.dom.walk(id, |id| self.selection.keeps(id)).any(|id| match self.dom.data(id) {
-            NodeData::Text(text) => self.selection.keeps(id) && text.contains(|character: char| !character.is_whitespace()),
-            NodeData::Element(_) | NodeData::Fragment | NodeData::Nothing => false,
-        })
-    }
-
-    fn has_image(&self, id: NodeId) -> bool {
-        self.dom.walk(id, |id| self.selection.keeps(id)).any(|id| self.dom.html_name(id) == Some(&local_name!("img")))
     }
 }
 
@@ -425,7 +431,11 @@ mod tests {
     fn markdown(page: &str) -> String {
         let dom = crate::parse::parse(page.into());
         let body = dom.find(NodeId::DOCUMENT, &local_name!("body")).expect("every page has a body");
-        let selection = Selection { roots: vec![body], dropped: vec![false; dom.len()], confidence: 1.0 };
+        let mut dropped = vec![false; dom.len()];
+        for id in dom.walk(body, |_| true) {
+            dropped[id.index()] = dom.html_name(id) == Some(&local_name!("button"));
+        }
+        let selection = Selection { roots: vec![body], dropped, confidence: 1.0 };
         render(&dom, &selection, &Base::of(&dom, Some("https://example.com/dir/"))).markdown
     }
 
@@ -438,6 +448,10 @@ mod tests {
             ("<blockquote><p>a</p><ul><li>b</ul></blockquote>", "> a\n>\n> - b\n"),
             ("<p>a</p><blockquote><p>b</p></blockquote><p>c", "a\n\n> b\n\nc\n"),
             ("<blockquote><pre>a\n\nb</pre></blockquote>", "> ```\n> a\n>\n> b\n> ```\n"),
+            ("<ol><li>a</li><ol><li>b</li></ol><li>c</li></ol>", "1. a\n   1. b\n2. c\n"),
+            ("<b><font><p>a</p><ul><li>b</ul></font></b>", "a\n\n- b\n"),
+            ("<h2>Learning C #</h2>", "## Learning C \\#\n"),
+            ("<p>a<br>===", "a  \n\\===\n"),
             ("<dl><dt>t<dd>d</dl>", "**t**\n: d\n"),
             ("<p></p><div> </div><p>x", "x\n"),
             ("", ""),
@@ -480,6 +494,7 @@ mod tests {
     fn code_has_its_language_and_no_line_numbers() {
         let table = [
             ("<pre><code class='hljs language-Rust'>fn a() {\n  b\n}\n</code></pre>", "```rust\nfn a() {\n  b\n}\n```\n"),
+            ("<pre><button>Copy</button><code>let x = 1;", "```\nlet x = 1;\n```\n"),
             ("<div class='highlight-source-c'><pre>a ``` b</pre></div>", "````c\na ``` b\n````\n"),
             (
                 "<table><tr><td class=gutter><pre>1</pre><td class=code><pre><span class=lineno>1</span>x</pre></table>",

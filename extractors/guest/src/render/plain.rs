@@ -3,6 +3,7 @@
 use html5ever::local_name;
 
 use crate::dom::{Dom, NodeData, NodeId};
+use crate::render::code::code_text;
 use crate::render::{Flow, flow};
 use crate::select::Selection;
 use crate::text::push_collapsed;
@@ -37,7 +38,7 @@ impl Plain<'_> {
                 Some(&local_name!("br")) => self.end_line(),
                 Some(&local_name!("pre")) => {
                     self.end_line();
-                    self.out.push_str(self.dom.raw_text(id).trim_matches('\n'));
+                    self.out.push_str(code_text(self.dom, id, self.selection).trim_matches('\n').trim_end());
                     self.out.push('\n');
                 }
                 Some(&local_name!("td") | &local_name!("th")) => {

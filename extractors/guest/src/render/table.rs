@@ -9,6 +9,8 @@ use crate::text::push_collapsed;
 
 /// A cell's text longer than this, in bytes, is a page laid out in a table.
 const LONGEST_CELL: usize = 2_000;
+/// Cells of padding that any table may have.
+const PADDING: usize = 1_000;
 /// A `colspan` past this is a mistake or an attack.
 const MOST_SPANNED: usize = 64;
 
@@ -48,6 +50,11 @@ pub(crate) fn read(dom: &Dom, id: NodeId, selection: &Selection) -> Option<Table
     }
     let columns = table.rows.iter().map(Vec::len).chain([table.header.len()]).max().unwrap_or(0);
     let rows = table.rows.len() + usize::from(!table.header.is_empty());
+    // Every row is as wide as the widest: where that is nearly all padding, it is no table.
+    let cells = table.header.len() + table.rows.iter().map(Vec::len).sum::<usize>();
+    if columns.saturating_mul(rows) > 4 * cells + PADDING {
+        return None;
+    }
     (columns >= 2 && rows >= 2).then_some(table)
 }
 
