@@ -158,7 +158,7 @@ async fn start<W: Worker>(shared: Arc<Shared<W>>, pool: ActorRef<PoolMessage<W>>
         started = starting => started,
     };
     match started {
-        Ok(Ok((child, _))) => report.up(child),
+        Ok(Ok((child, _))) => report.up(&child),
         Ok(Err(error)) => report.not_up(innermost(&error)),
         Err(_) => report.not_up(format!("not up within {:?}", shared.spec.start_timeout)),
     }
@@ -179,7 +179,7 @@ struct Report<W: Worker> {
 }
 
 impl<W: Worker> Report<W> {
-    fn up(&mut self, child: ChildRef<W>) {
+    fn up(&mut self, child: &ChildRef<W>) {
         self.told = true;
         let message = PoolMessage::Up { key: self.key, child: child.clone() };
         if self.pool.cast(message).is_err() {
