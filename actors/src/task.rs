@@ -15,7 +15,7 @@ use tracing::Instrument;
 ///
 /// # Panics
 /// Outside a tokio runtime.
-#[expect(clippy::disallowed_methods, reason = "this is the helper that the ban points to")]
+#[expect(clippy::disallowed_methods, reason = "this is what the ban points to")]
 pub fn spawn_named<F>(name: &'static str, future: F) -> JoinHandle<Option<F::Output>>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
