@@ -157,6 +157,20 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// The numbers that `--help` shows are those of an engine that is told nothing.
+    #[test]
+    fn the_defaults_are_those_of_the_library() {
+        let Command::Tree(arguments) = Cli::parse_from(["eventmesh", "tree"]).command else {
+            panic!("it parses as what it is");
+        };
+        let (shown, meant) = (arguments.engine.config(), Config::default());
+        assert_eq!(shown.deadline, meant.deadline);
+        assert_eq!(shown.max_page_bytes, meant.max_page_bytes);
+        assert_eq!(shown.page_memory, meant.page_memory);
+        assert_eq!(shown.workers, meant.workers);
+        assert_eq!(shown.artifact_cache, meant.artifact_cache);
+    }
+
     #[test]
     fn seconds_are_positive_numbers() {
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));

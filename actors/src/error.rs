@@ -83,12 +83,13 @@ pub enum RunError<E: std::error::Error + 'static> {
         child: ChildId,
     },
     /// The child ended under the job, for another reason than [`RunError::Worker`].
-    #[error("{child} ended under the job ({exit})")]
+    #[error("{child} ended under the job{}", exit.as_ref().map(|exit| format!(" ({exit})")).unwrap_or_default())]
     ChildEnded {
         /// Who ended.
         child: ChildId,
-        /// What is known of the reason.
-        exit: Exit,
+        /// Why, if the caller can know: a panic or a kill is reported to the supervisor, and told by events and
+        /// snapshots, not to the caller.
+        exit: Option<Exit>,
     },
 }
 

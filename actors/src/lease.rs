@@ -75,7 +75,7 @@ impl<W: Worker> Lease<W> {
         }
         let ended = |child: &ChildId, exit| RunError::ChildEnded { child: child.clone(), exit };
         let Some(mut ticket) = self.ticket.take() else {
-            return Err(ended(&self.child, Exit::Killed));
+            return Err(ended(&self.child, None));
         };
         ticket.outcome = Outcome::Lost;
         let shared = Arc::clone(&ticket.shared);
@@ -86,7 +86,7 @@ impl<W: Worker> Lease<W> {
         let run = Run { job, ticket, cancel_at: after(self.deadline, grace), reply };
         // A message that cannot be delivered is dropped here, ticket and all.
         if actor.cast(run).is_err() {
-            return Err(ended(&self.child, Exit::Killed));
+            return Err(ended(&self.child, None));
         }
         let mut going = Going { shared: &shared, key, lease, left: true };
         let answer = timeout_at(after(self.deadline, grace.saturating_mul(2)), answer).await;
@@ -104,10 +104,10 @@ impl<W: Worker> Lease<W> {
                 })
             }
             // The child ended with the job in its hands: a panic, or a kill from outside.
-            Ok(Err(_)) => Err(ended(&self.child, Exit::Killed)),
+            Ok(Err(_)) => Err(ended(&self.child, None)),
             Err(_) => {
                 shared.condemn(key, lease, Exit::Hung);
-                Err(ended(&self.child, Exit::Hung))
+                Err(ended(&self.child, Some(Exit::Hung)))
             }
         }
     }

@@ -173,7 +173,7 @@ async fn a_stuck_handler_is_replaced_and_its_siblings_serve() {
     // Spins on a runtime thread, as no worker should: not even a kill reaches it.
     let spin = Job::Spin(Duration::from_secs(2));
     match lease.run(spin).await {
-        Err(RunError::ChildEnded { child, exit: Exit::Hung }) => assert_eq!(child, stuck),
+        Err(RunError::ChildEnded { child, exit: Some(Exit::Hung) }) => assert_eq!(child, stuck),
         other => panic!("expected a hang, got {other:?}"),
     }
     // The spin is still on. The sibling serves, and so does the replacement.
@@ -196,7 +196,7 @@ async fn a_stuck_handler_is_replaced_and_its_siblings_serve() {
 async fn a_hang_costs_its_own_child_only() {
     let (pool, tree) = running(spec(2), Script::default()).await;
     let result = pool.run(demand(50), || Job::Spin(Duration::from_secs(1))).await;
-    assert!(matches!(result, Err(RunError::ChildEnded { exit: Exit::Hung, .. })), "{result:?}");
+    assert!(matches!(result, Err(RunError::ChildEnded { exit: Some(Exit::Hung), .. })), "{result:?}");
     let restarts = pool.snapshot().counts.restarts;
     assert_eq!((restarts.len(), restarts["hung"]), (1, 1));
     tree.shutdown(GRACE).await;

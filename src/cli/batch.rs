@@ -119,7 +119,9 @@ pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
     let concurrency = arguments.concurrency.unwrap_or(config.workers.saturating_mul(2)).max(1);
     // What is at work is bounded by the concurrency; the engine must not refuse its own batch.
     config.max_requests = config.max_requests.max(concurrency as usize);
-    config.max_admitted_bytes = config.max_admitted_bytes.max(u64::from(concurrency) * config.max_page_bytes);
+    // A compressed page is held twice for a moment.
+    let largest = config.max_page_bytes + config.fetch.wire_bytes;
+    config.max_admitted_bytes = config.max_admitted_bytes.max(u64::from(concurrency) * largest);
     let concurrency = concurrency as usize;
     let engine = super::start(config).await?;
 

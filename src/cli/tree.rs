@@ -26,7 +26,7 @@ pub(crate) struct TreeArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    engine: EngineArgs,
+    pub(super) engine: EngineArgs,
 }
 
 /// What the run extracts; the page that `./x demo` shows.
