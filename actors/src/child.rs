@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::id::ChildId;
@@ -85,6 +86,9 @@ impl<W: Worker> Actor for ChildActor<W> {
             return Ok(());
         };
         let Run { job, mut ticket, cancel_at, mut reply } = message;
+        // Whom this poll has woken so far may sit in this thread's own slot, where no other thread can take it. Should
+        // the worker block the thread after all, that must not be the pool, which is to replace it.
+        yield_now().await;
         let result = tokio::select! {
             biased;
             result = worker.run(job) => Some(result.map_err(JobEnd::Failed)),

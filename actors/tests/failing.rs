@@ -17,8 +17,18 @@ pub(crate) enum Job {
     Panic,
     /// Never ends, but can be cancelled.
     Hang,
-    /// Blocks the thread it runs on; cannot be cancelled.
-    Spin(Duration),
+    /// Blocks the thread it runs on until the test lets go; cannot be cancelled.
+    Spin(Grip),
+}
+
+/// Holds a spinning job in its spin.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Grip(Arc<AtomicBool>);
+
+impl Grip {
+    pub(crate) fn let_go(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// How starts go wrong, as counters that the test sets.
@@ -82,10 +92,8 @@ impl Worker for Failing {
             Job::FailWorker => Err(Failure::Worker(OnPurpose)),
             Job::Panic => panic!("panic on purpose"),
             Job::Hang => std::future::pending().await,
-            Job::Spin(time) => {
-                #[expect(clippy::disallowed_types, reason = "it spins in real time")]
-                let began = std::time::Instant::now();
-                while began.elapsed() < time {
+            Job::Spin(grip) => {
+                while !grip.0.load(Ordering::SeqCst) {
                     std::hint::spin_loop();
                 }
                 Ok(0)

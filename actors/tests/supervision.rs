@@ -14,7 +14,7 @@ use std::time::Duration;
 use eventmesh_actors::{
     Bus, Demand, Event, Exit, LeaseError, Pool, PoolSpec, RecycleLimits, RestartIntensity, RunError, Tree, TreeState,
 };
-use failing::{Failing, Job, Script};
+use failing::{Failing, Grip, Job, Script};
 use tokio::time::{Instant, sleep};
 
 const MANY: RestartIntensity = RestartIntensity { intensity: 1_000_000, period: Duration::from_secs(1) };
@@ -171,16 +171,17 @@ async fn a_stuck_handler_is_replaced_and_its_siblings_serve() {
     let mut lease = pool.lease(demand(50)).await.expect("a lease");
     let stuck = lease.child().clone();
     // Spins on a runtime thread, as no worker should: not even a kill reaches it.
-    let spin = Job::Spin(Duration::from_secs(2));
-    match lease.run(spin).await {
+    let grip = Grip::default();
+    match lease.run(Job::Spin(grip.clone())).await {
         Err(RunError::ChildEnded { child, exit: Some(Exit::Hung) }) => assert_eq!(child, stuck),
         other => panic!("expected a hang, got {other:?}"),
     }
     // The spin is still on. The sibling serves, and so does the replacement.
     let mut served = std::collections::BTreeSet::new();
     for number in 0..4 {
-        let mut first = pool.lease(demand(1500)).await.expect("a lease");
-        let mut second = pool.lease(demand(1500)).await.expect("another");
+        let mut first = pool.lease(demand(60_000)).await.expect("a lease");
+        let second = pool.lease(demand(60_000)).await;
+        let mut second = second.unwrap_or_else(|error| panic!("{error}: {:?}", pool.snapshot()));
         assert_eq!(first.run(Job::Echo(number)).await.expect("echo"), number);
         assert_eq!(second.run(Job::Echo(number)).await.expect("echo"), number);
         served.extend([first.child().to_string(), second.child().to_string()]);
@@ -188,6 +189,7 @@ async fn a_stuck_handler_is_replaced_and_its_siblings_serve() {
     assert!(!served.contains(&stuck.to_string()), "{served:?}");
     let snapshot = pool.snapshot();
     assert_eq!(snapshot.counts.restarts["hung"], 1);
+    grip.let_go();
     tree.shutdown(GRACE).await;
 }
 
@@ -195,10 +197,12 @@ async fn a_stuck_handler_is_replaced_and_its_siblings_serve() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_hang_costs_its_own_child_only() {
     let (pool, tree) = running(spec(2), Script::default()).await;
-    let result = pool.run(demand(50), || Job::Spin(Duration::from_secs(1))).await;
+    let grip = Grip::default();
+    let result = pool.run(demand(50), || Job::Spin(grip.clone())).await;
     assert!(matches!(result, Err(RunError::ChildEnded { exit: Some(Exit::Hung), .. })), "{result:?}");
     let restarts = pool.snapshot().counts.restarts;
     assert_eq!((restarts.len(), restarts["hung"]), (1, 1));
+    grip.let_go();
     tree.shutdown(GRACE).await;
 }
 
@@ -206,10 +210,12 @@ async fn a_hang_costs_its_own_child_only() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_stuck_child_is_replaced_when_its_caller_has_gone() {
     let (pool, tree) = running(spec(1), Script::default()).await;
-    let stuck = pool.run(demand(60_000), || Job::Spin(Duration::from_secs(3)));
+    let grip = Grip::default();
+    let stuck = pool.run(demand(600_000), || Job::Spin(grip.clone()));
     assert!(tokio::time::timeout(Duration::from_millis(50), stuck).await.is_err());
-    assert_eq!(pool.run(demand(2_500), || Job::Echo(7)).await.expect("the slot is filled again"), 7);
+    assert_eq!(pool.run(demand(60_000), || Job::Echo(7)).await.expect("the slot is filled again"), 7);
     assert_eq!(pool.snapshot().counts.restarts["hung"], 1);
+    grip.let_go();
     tree.shutdown(GRACE).await;
 }
 
