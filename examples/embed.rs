@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Dropping a reply cancels its work.
     drop(engine.extract(Request::bytes(page.as_bytes())));
 
-    for pool in engine.snapshot().tree.pools {
+    for pool in engine.snapshot().tree.pools() {
         println!("pool {}: {} jobs done, {} lost", pool.name, pool.counts.jobs, pool.counts.jobs_lost);
     }
     engine.shutdown(Duration::from_secs(5)).await;

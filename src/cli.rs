@@ -10,10 +10,12 @@ mod tree;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use eventmesh_actors::{MemorySource, UnknownMemory};
 
 use crate::config::Config;
 use crate::engine::{Engine, StartError};
@@ -101,7 +103,7 @@ impl EngineArgs {
 }
 
 async fn start(config: Config) -> Result<Engine, Exit> {
-    Engine::builder().config(config).start().await.map_err(|error| match &error {
+    Engine::builder().config(config).memory(allocator()).start().await.map_err(|error| match &error {
         StartError::Config { .. } => Exit::usage(error),
         StartError::Fetcher(_)
         | StartError::Sandbox(_)
@@ -109,6 +111,15 @@ async fn start(config: Config) -> Result<Engine, Exit> {
         | StartError::NotReady { .. }
         | StartError::Interrupted { .. } => Exit::fault("failed to start the engine", error),
     })
+}
+
+/// The binary's allocator, if it says what it holds.
+fn allocator() -> Arc<dyn MemorySource> {
+    #[cfg(feature = "jemalloc")]
+    if let Some(jemalloc) = crate::memory::Jemalloc::of_this_process() {
+        return Arc::new(jemalloc);
+    }
+    Arc::new(UnknownMemory)
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

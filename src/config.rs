@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eventmesh_actors::{BackoffSpec, RecycleLimits, RestartIntensity};
+use eventmesh_actors::{BackoffSpec, GovernorSpec, RecycleLimits, RestartPolicy};
 use eventmesh_extractors::wasm::ArtifactCache;
 
 /// Settings of an engine. [`Config::default`] is what is used where nothing is said.
@@ -30,9 +30,12 @@ pub struct Config {
     /// so this only bounds what the thread around them could gather.
     pub recycle: RecycleLimits,
     /// Restarts of workers before their pool gives up. Default 5 in 10 s.
-    pub restarts: RestartIntensity,
+    pub restarts: RestartPolicy,
     /// Delays between restarts. Default 10 ms up to 1 s, forgiven after 5 min.
     pub backoff: BackoffSpec,
+    /// When memory is short, and what is looked at for that. Default: a budget of four fifths of what the control group,
+    /// or else the machine, has.
+    pub governor: GovernorSpec,
     /// Limits on fetching a page by its URL.
     pub fetch: FetchLimits,
 }
@@ -64,13 +67,14 @@ impl Default for Config {
             page_memory: 256 << 20,
             keep_resident: 4 << 20,
             artifact_cache: ArtifactCache::of_user(),
-            recycle: RecycleLimits { jobs: Some(100_000), bytes: None, jitter: 0.1 },
-            restarts: RestartIntensity { intensity: 5, period: Duration::from_secs(10) },
+            recycle: RecycleLimits { jobs: Some(100_000), jitter: 0.1, ..RecycleLimits::NEVER },
+            restarts: RestartPolicy::any(5, Duration::from_secs(10)),
             backoff: BackoffSpec {
                 base: Duration::from_millis(10),
                 cap: Duration::from_secs(1),
                 reset_after: Duration::from_secs(300),
             },
+            governor: GovernorSpec::default(),
             fetch: FetchLimits::default(),
         }
     }

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventmesh_actors::{Bus, LeaseError, Pool, PoolSpec, Subscriber, Tree, TreeError, TreeSnapshot, spawn_named};
-use eventmesh_extractors::wasm::{ArtifactCache, Sandbox, SandboxError, SandboxSpec, SandboxUsage, WasmWorker};
+use eventmesh_actors::{
+    Bus, ChildSpec, Exit, Governor, GovernorSnapshot, LeaseError, MemorySource, Pool, PoolMemory, PoolSpec, PostMortem, Record,
+    Shutdown, Subscriber, SupervisorSpec, Tree, TreeError, TreeSnapshot, UnknownMemory, spawn_named,
+};
+use eventmesh_extractors::wasm::{ArtifactCache, Sandbox, SandboxError, SandboxSpec, SandboxUsage, ThreadHook, WasmWorker};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -12,6 +15,7 @@ use tokio::time::{Instant, timeout};
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::fetch::Fetcher;
+use crate::memory::{EngineMemory, WasmMemory};
 use crate::pipeline;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -36,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) pool: Pool<WasmWorker>,
     admission: Admission,
     sandbox: Arc<Sandbox>,
+    governor: Governor,
     tree: Tree,
     bus: Bus,
     abort: watch::Sender<bool>,
@@ -51,9 +56,16 @@ impl Inner {
 }
 
 /// Settings on their way to an engine.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct EngineBuilder {
     config: Config,
+    memory: Arc<dyn MemorySource>,
+}
+
+impl Default for EngineBuilder {
+    fn default() -> Self {
+        Self { config: Config::default(), memory: Arc::new(UnknownMemory) }
+    }
 }
 
 impl EngineBuilder {
@@ -85,6 +97,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Who knows what the allocator holds. Default nobody; then the kernel's accounts have to do.
+    #[must_use]
+    pub fn memory(mut self, memory: Arc<dyn MemorySource>) -> Self {
+        self.memory = memory;
+        self
+    }
+
     /// Starts the engine and waits until it serves. Takes about a second the first time, when the guest is
     /// compiled, and a few milliseconds from then on.
     ///
@@ -97,10 +116,12 @@ impl EngineBuilder {
             return Err(StartError::Config { problems });
         }
         let fetcher = Fetcher::new(&config).map_err(StartError::Fetcher)?;
+        let account = self.memory.pool(WASM);
         let spec = SandboxSpec {
             cache: config.artifact_cache.clone(),
             memory: config.page_memory,
             keep_resident: config.keep_resident,
+            on_thread: account.clone().map_or_else(ThreadHook::default, |account| ThreadHook::new(move || account.bind_thread())),
             // One more page than workers may be at work for a moment: a cancelled one on its way out.
             ..SandboxSpec::new(config.workers.saturating_add(1))
         };
@@ -109,8 +130,15 @@ impl EngineBuilder {
             .map_err(|error| StartError::Interrupted { why: error.to_string() })??;
         let sandbox = Arc::new(sandbox);
         let bus = Bus::new(EVENTS);
-        let pool = Pool::new(pool_spec(&config), Arc::clone(&sandbox), bus.clone());
-        let tree = Tree::builder("eventmesh", bus.clone()).pool(&pool, POOL_SHUTDOWN).start().await?;
+        let pool = Pool::new(pool_spec(&config, account, &sandbox), Arc::clone(&sandbox), bus.clone());
+        let memory = EngineMemory { allocator: self.memory, sandbox: Arc::clone(&sandbox) };
+        let governor = Governor::new(config.governor.clone(), Arc::new(memory), None, bus.clone());
+        pool.follow(governor.levels());
+        // The governor goes first: whoever comes after it can rely on its levels. Its failure is nobody else's.
+        let root = SupervisorSpec::new("eventmesh")
+            .child(governor.child())
+            .child(ChildSpec::pool(&pool).shutdown(Shutdown::Within(POOL_SHUTDOWN)));
+        let tree = Tree::start(root, bus.clone()).await?;
         pool.ready(Instant::now() + FIRST_WORKER).await.map_err(|error| StartError::NotReady {
             last: pool.snapshot().last_failure.map(|exit| exit.to_string()),
             source: error,
@@ -120,6 +148,7 @@ impl EngineBuilder {
             fetcher,
             pool,
             sandbox,
+            governor,
             tree,
             bus,
             abort: watch::Sender::new(false),
@@ -130,17 +159,22 @@ impl EngineBuilder {
 }
 
 /// The pool's own bounds are those of the whole engine: whoever was admitted may wait.
-fn pool_spec(config: &Config) -> PoolSpec {
+fn pool_spec(config: &Config, account: Option<Arc<dyn PoolMemory>>, sandbox: &Arc<Sandbox>) -> PoolSpec {
+    let memory = account.map(|account| Arc::new(WasmMemory { account, sandbox: Arc::clone(sandbox) }) as _);
     PoolSpec {
         max_waiting: config.max_requests,
         max_bytes: config.max_admitted_bytes,
         recycle: config.recycle,
-        restarts: config.restarts,
+        restarts: config.restarts.clone(),
         backoff: config.backoff,
+        memory,
         seed: u64::from(std::process::id()),
-        ..PoolSpec::new("wasm", config.workers)
+        ..PoolSpec::new(WASM, config.workers)
     }
 }
+
+/// The name of the pool of sandboxes.
+const WASM: &str = "wasm";
 
 impl Engine {
     /// An engine with the default settings, to be changed and started.
@@ -178,6 +212,7 @@ impl Engine {
             requests: admitted.requests,
             admitted_bytes: admitted.bytes,
             sandbox: sandbox.into(),
+            memory: self.inner.governor.snapshot(),
             tree: self.inner.tree.snapshot(),
         }
     }
@@ -188,9 +223,21 @@ impl Engine {
         self.inner.bus.subscribe()
     }
 
-    /// Waits until the engine is down: shut down, or its workers have failed too often to go on.
-    pub async fn down(&self) {
-        self.inner.tree.down().await;
+    /// The last events, oldest first.
+    #[must_use]
+    pub fn recent_events(&self) -> Vec<Record> {
+        self.inner.bus.recent()
+    }
+
+    /// What happened before the engine gave up, if it has.
+    #[must_use]
+    pub fn post_mortem(&self) -> Option<PostMortem> {
+        self.inner.tree.post_mortem()
+    }
+
+    /// Waits until the engine is down: shut down, or its workers have failed too often to go on; says why.
+    pub async fn down(&self) -> Exit {
+        self.inner.tree.down().await
     }
 
     /// Stops: no new requests, those at work may end within `grace`, the rest is told that it will not, and the
@@ -214,6 +261,8 @@ pub struct EngineSnapshot {
     pub admitted_bytes: u64,
     /// The sandbox.
     pub sandbox: SandboxSnapshot,
+    /// What is held, and how short memory is.
+    pub memory: GovernorSnapshot,
     /// The live tree.
     pub tree: TreeSnapshot,
 }

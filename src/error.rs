@@ -30,6 +30,8 @@ pub enum ErrorKind {
     ResourceLimit,
     /// The extraction crashed on it.
     ExtractionFailed,
+    /// The same page has cost several workers and is not tried for a while.
+    Quarantined,
     /// As much is being done as may be; come back later.
     Overloaded,
     /// The workers are down; come back later.
@@ -42,7 +44,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds, in order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidRequest,
         Self::SourceNotFound,
         Self::SourceUnreadable,
@@ -52,6 +54,7 @@ impl ErrorKind {
         Self::Deadline,
         Self::ResourceLimit,
         Self::ExtractionFailed,
+        Self::Quarantined,
         Self::Overloaded,
         Self::Unavailable,
         Self::ShuttingDown,
@@ -71,6 +74,7 @@ impl ErrorKind {
             Self::Deadline => "deadline",
             Self::ResourceLimit => "resource_limit",
             Self::ExtractionFailed => "extraction_failed",
+            Self::Quarantined => "quarantined",
             Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",
             Self::ShuttingDown => "shutting_down",
@@ -86,7 +90,7 @@ impl ErrorKind {
             Self::InvalidRequest => 2,
             Self::SourceNotFound | Self::SourceUnreadable | Self::SourceRefused => 4,
             Self::Unsupported | Self::TooLarge => 5,
-            Self::Deadline | Self::ResourceLimit | Self::ExtractionFailed => 6,
+            Self::Deadline | Self::ResourceLimit | Self::ExtractionFailed | Self::Quarantined => 6,
             Self::Overloaded | Self::Unavailable | Self::ShuttingDown => 7,
         }
     }

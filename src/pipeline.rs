@@ -7,6 +7,7 @@
 //! Everything a request holds is held by this function's locals: however it ends, by its end, an error, a panic
 //! or the caller's going, permit and lease are given back by `Drop`.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use eventmesh_actors::{Demand, LeaseError, RunError};
@@ -60,7 +61,7 @@ async fn extract(
     let (page, _permit) = page.hold();
 
     let Route::Extract = gate::route(content_type.as_deref(), &page)?;
-    let demand = Demand { bytes: page.len() as u64, deadline };
+    let demand = Demand::new(page.len() as u64, deadline).priority(request.priority).key(key_of(&page));
     let job = || Job { page: page.clone(), hints: hints.clone(), deadline };
     let extracted = inner.pool.run(demand, job).await.map_err(|error| failure(error, &late))?;
     let done = Instant::now();
@@ -73,12 +74,22 @@ async fn extract(
     })
 }
 
+/// What a page is known by if it kills workers. The same in every run, so that logs can be compared.
+fn key_of(page: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    page.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// What the pool says, as the caller is told it.
 fn failure(error: RunError<PageError>, late: &dyn Fn(&str) -> Error) -> Error {
     match error {
         RunError::Lease(error) => refused(error, late),
         RunError::Deadline { .. } => late("being extracted"),
         RunError::Job(error) | RunError::Worker(error) => page_failure(error, late),
+        RunError::Stalled { .. } => {
+            Error::new(ErrorKind::ExtractionFailed, "the extraction stopped making progress and was cancelled").caused_by(error)
+        }
         RunError::ChildEnded { .. } => {
             Error::new(ErrorKind::ExtractionFailed, "two workers ended under this page; it is not tried again").caused_by(error)
         }
@@ -90,6 +101,15 @@ fn refused(error: LeaseError, late: &dyn Fn(&str) -> Error) -> Error {
         LeaseError::QueueFull { retry_after, .. } | LeaseError::BytesFull { retry_after, .. } => {
             let delay = *retry_after;
             Error::new(ErrorKind::Overloaded, "as many pages wait as may").retry_after(delay).caused_by(error)
+        }
+        LeaseError::Pressed { retry_after, .. } => {
+            let delay = *retry_after;
+            Error::new(ErrorKind::Overloaded, "memory is short").retry_after(delay).caused_by(error)
+        }
+        LeaseError::Quarantined { retry_after, .. } => {
+            let delay = *retry_after;
+            let message = "this page has cost several workers and is quarantined";
+            Error::new(ErrorKind::Quarantined, message).retry_after(delay).caused_by(error)
         }
         LeaseError::TooLarge { .. } => {
             Error::new(ErrorKind::TooLarge, "the page is larger than the pool may hold").caused_by(error)

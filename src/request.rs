@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use eventmesh_actors::Priority;
 
 /// Where a page is.
 #[derive(Clone, Debug)]
@@ -24,13 +25,14 @@ pub struct Request {
     pub(crate) charset: Option<String>,
     pub(crate) html: bool,
     pub(crate) deadline: Option<Duration>,
+    pub(crate) priority: Priority,
 }
 
 impl Request {
     /// A page from anywhere.
     #[must_use]
     pub fn new(source: Source) -> Self {
-        Self { source, base_url: None, charset: None, html: false, deadline: None }
+        Self { source, base_url: None, charset: None, html: false, deadline: None, priority: Priority::Interactive }
     }
 
     /// A page in memory.
@@ -49,6 +51,13 @@ impl Request {
     #[must_use]
     pub fn url(url: impl Into<String>) -> Self {
         Self::new(Source::Url(url.into()))
+    }
+
+    /// Who is served first, and sent away last when memory is short. Default interactive.
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
     }
 
     /// What relative links are resolved against. Default: the address it was found at, if it was on the web.

@@ -6,7 +6,9 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::time::Duration;
 
-use eventmesh_actors::{Bus, ChildId, Demand, Failure, Pool, PoolSpec, RecycleLimits, Tree, Usage, Worker};
+use eventmesh_actors::{
+    Bus, ChildId, ChildSpec, Demand, Failure, Pool, PoolSpec, Progress, RecycleLimits, SupervisorSpec, Tree, Usage, Worker,
+};
 use tokio::time::Instant;
 
 /// Squares numbers, holds a little more memory after each, and cannot stand 13.
@@ -25,7 +27,7 @@ impl Worker for Squarer {
         Ok(Self { held: Vec::new() })
     }
 
-    async fn run(&mut self, number: u64) -> Result<u64, Failure<Infallible>> {
+    async fn run(&mut self, number: u64, _progress: &Progress) -> Result<u64, Failure<Infallible>> {
         assert_ne!(number, 13, "cannot stand 13");
         self.held.push(number);
         Ok(number * number)
@@ -45,10 +47,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Replaced after every four jobs, before it can hurt; the new one stands before the old one goes.
     let recycle = RecycleLimits { jobs: Some(4), ..RecycleLimits::NEVER };
     let pool = Pool::<Squarer>::new(PoolSpec { recycle, ..PoolSpec::new("squarer", 2) }, (), bus.clone());
-    let tree = Tree::builder("example", bus).pool(&pool, Duration::from_secs(1)).start().await?;
+    let tree = Tree::start(SupervisorSpec::new("example").child(ChildSpec::pool(&pool)), bus).await?;
 
     for number in 8..18 {
-        let demand = Demand { bytes: 8, deadline: Instant::now() + Duration::from_secs(1) };
+        let demand = Demand::new(8, Instant::now() + Duration::from_secs(1));
         match pool.run(demand, || number).await {
             Ok(square) => println!("{number}² = {square}"),
             Err(error) => println!("{number}: {error}"),

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::id::ChildId;
 use crate::lease::Ticket;
 use crate::pool::core::Outcome;
+use crate::progress::{Interrupt, Progress};
 use crate::worker::{Failure, Worker};
 
 /// One job, its ticket, and the way back.
@@ -37,6 +38,8 @@ pub(crate) struct Answer<W: Worker> {
 pub(crate) enum JobEnd<E> {
     Failed(Failure<E>),
     Deadline,
+    /// It was silent for too long.
+    Stalled,
 }
 
 /// The actor; all it has is its worker.
@@ -53,6 +56,9 @@ pub(crate) struct ChildArguments<W: Worker> {
     pub(crate) spec: Arc<W::Spec>,
     pub(crate) id: ChildId,
     pub(crate) stop_grace: Duration,
+    pub(crate) progress: Progress,
+    /// Takes the worker's own way to be stopped, once it stands.
+    pub(crate) interrupt: oneshot::Sender<Option<Arc<dyn Interrupt>>>,
 }
 
 pub(crate) struct ChildHold<W> {
@@ -60,6 +66,8 @@ pub(crate) struct ChildHold<W> {
     worker: Option<W>,
     id: ChildId,
     stop_grace: Duration,
+    progress: Progress,
+    jobs: u64,
 }
 
 impl<W: Worker> Actor for ChildActor<W> {
@@ -72,8 +80,11 @@ impl<W: Worker> Actor for ChildActor<W> {
         _myself: ActorRef<Self::Msg>,
         arguments: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let worker = W::start(&arguments.spec, &arguments.id).await?;
-        Ok(ChildHold { worker: Some(worker), id: arguments.id, stop_grace: arguments.stop_grace })
+        let ChildArguments { spec, id, stop_grace, progress, interrupt } = arguments;
+        let worker = W::start(&spec, &id).await?;
+        // Nobody takes it if the start was given up meanwhile; then the worker is dropped in a moment.
+        let _ = interrupt.send(worker.interrupt());
+        Ok(ChildHold { worker: Some(worker), id, stop_grace, progress, jobs: 0 })
     }
 
     async fn handle(
@@ -89,16 +100,24 @@ impl<W: Worker> Actor for ChildActor<W> {
         // Whom this poll has woken so far may sit in this thread's own slot, where no other thread can take it. Should
         // the worker block the thread after all, that must not be the pool, which is to replace it.
         yield_now().await;
+        state.jobs += 1;
+        let at_work = state.progress.begin(state.jobs);
         let result = tokio::select! {
             biased;
-            result = worker.run(job) => Some(result.map_err(JobEnd::Failed)),
+            result = worker.run(job, &state.progress) => Some(result.map_err(JobEnd::Failed)),
             () = sleep_until(cancel_at) => Some(Err(JobEnd::Deadline)),
+            () = state.progress.cancelled() => Some(Err(JobEnd::Stalled)),
             // The caller has gone, and with it the only reason to go on.
             () = reply.closed() => None,
         };
+        drop(at_work);
+        if !matches!(result, Some(Ok(_) | Err(JobEnd::Failed(_)))) {
+            // What the worker does elsewhere is told by this alone that nobody wants it.
+            state.progress.cancel();
+        }
         ticket.outcome = match &result {
             Some(Err(JobEnd::Failed(Failure::Worker(error)))) => Outcome::Broken(error.to_string()),
-            Some(Ok(_) | Err(JobEnd::Failed(Failure::Job(_)) | JobEnd::Deadline)) | None => {
+            Some(Ok(_) | Err(JobEnd::Failed(Failure::Job(_)) | JobEnd::Deadline | JobEnd::Stalled)) | None => {
                 ticket.jobs += 1;
                 Outcome::Done { jobs: ticket.jobs, usage: worker.usage() }
             }

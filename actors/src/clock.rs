@@ -26,6 +26,14 @@ impl Moment {
     }
 }
 
+impl Moment {
+    /// The time from the clock's birth to this moment.
+    #[must_use]
+    pub const fn since_birth(self) -> Duration {
+        self.0
+    }
+}
+
 impl Add<Duration> for Moment {
     type Output = Self;
 

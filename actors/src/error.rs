@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::exit::Exit;
 use crate::id::ChildId;
+use crate::pressure::Pressure;
 
 /// Why a lease was not granted. Nothing has been started on the caller's behalf.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +57,24 @@ pub enum LeaseError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Memory is short, and this caller's priority is not served until it is not.
+    #[error("memory is short ({pressure}) and pool {pool} takes no such work now; try again in {retry_after:?}")]
+    Pressed {
+        /// The pool.
+        pool: String,
+        /// How short.
+        pressure: Pressure,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The same input has cost the pool several children and is not tried again for a while.
+    #[error("this input has killed too many children of pool {pool} and is quarantined for {retry_after:?}")]
+    Quarantined {
+        /// The pool.
+        pool: String,
+        /// When it may be tried again.
+        retry_after: Duration,
+    },
     /// The pool is shutting down, or was never started.
     #[error("pool {pool} is not open")]
     Closed {
@@ -82,15 +101,36 @@ pub enum RunError<E: std::error::Error + 'static> {
         /// Who was at work.
         child: ChildId,
     },
+    /// The job stopped making progress and was cancelled; the child lives on.
+    #[error("the job on {child} made no progress for longer than its phase allows")]
+    Stalled {
+        /// Who was at work.
+        child: ChildId,
+    },
     /// The child ended under the job, for another reason than [`RunError::Worker`].
     #[error("{child} ended under the job{}", exit.as_ref().map(|exit| format!(" ({exit})")).unwrap_or_default())]
     ChildEnded {
         /// Who ended.
         child: ChildId,
-        /// Why, if the caller can know: a panic or a kill is reported to the supervisor, and told by events and
-        /// snapshots, not to the caller.
+        /// Why, if the pool ended it itself (it hung, or reached its fatal limit). A panic or a kill from outside is
+        /// reported to the supervisor, and told by events and snapshots, not to the caller.
         exit: Option<Exit>,
     },
+}
+
+impl LeaseError {
+    /// When to try again, if trying again may help.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::QueueFull { retry_after, .. }
+            | Self::BytesFull { retry_after, .. }
+            | Self::Unavailable { retry_after, .. }
+            | Self::Pressed { retry_after, .. }
+            | Self::Quarantined { retry_after, .. } => Some(*retry_after),
+            Self::TooLarge { .. } | Self::Deadline { .. } | Self::Closed { .. } => None,
+        }
+    }
 }
 
 impl<E: std::error::Error + 'static> RunError<E> {
@@ -99,7 +139,7 @@ impl<E: std::error::Error + 'static> RunError<E> {
     pub fn is_worth_a_retry(&self) -> bool {
         match self {
             Self::Worker(_) | Self::ChildEnded { .. } => true,
-            Self::Lease(_) | Self::Job(_) | Self::Deadline { .. } => false,
+            Self::Lease(_) | Self::Job(_) | Self::Deadline { .. } | Self::Stalled { .. } => false,
         }
     }
 }

@@ -33,13 +33,17 @@ impl Serialize for ChildId {
 
 /// Slot and generation alone: the key of a child inside its own pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Key {
-    pub(crate) slot: u32,
-    pub(crate) generation: u64,
+pub struct Key {
+    /// Place in the pool, from 0.
+    pub slot: u32,
+    /// Life in that place, from 1.
+    pub generation: u64,
 }
 
 impl Key {
-    pub(crate) fn within(self, pool: &Arc<str>) -> ChildId {
+    /// The same with the pool's name.
+    #[must_use]
+    pub fn within(self, pool: &Arc<str>) -> ChildId {
         ChildId { pool: Arc::clone(pool), slot: self.slot, generation: self.generation }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::ActorRef;
+use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -13,8 +13,19 @@ use crate::error::RunError;
 use crate::exit::Exit;
 use crate::id::{ChildId, Key};
 use crate::pool::core::{Grant, Outcome};
-use crate::pool::shared::Shared;
+use crate::pool::shared::{ChildHandle, Shared};
 use crate::worker::{Failure, Worker};
+
+/// Who is served first, and sent away last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Somebody waits for it.
+    #[default]
+    Interactive,
+    /// Nobody does: it waits behind all others, and is shed first when memory is short.
+    Batch,
+}
 
 /// What a caller asks a pool for.
 #[derive(Clone, Copy, Debug)]
@@ -23,12 +34,36 @@ pub struct Demand {
     pub bytes: u64,
     /// Until when the caller waits for a child, and by when its jobs have to be done.
     pub deadline: Instant,
+    /// Who is served first.
+    pub priority: Priority,
+    /// What the input is known by, such as a hash of it: keys that kill children are quarantined. `None` never is.
+    pub key: Option<u64>,
+}
+
+impl Demand {
+    /// An interactive demand without a key.
+    #[must_use]
+    pub fn new(bytes: u64, deadline: Instant) -> Self {
+        Self { bytes, deadline, priority: Priority::Interactive, key: None }
+    }
+
+    /// The same with another priority.
+    #[must_use]
+    pub fn priority(self, priority: Priority) -> Self {
+        Self { priority, ..self }
+    }
+
+    /// The same with a key for quarantine.
+    #[must_use]
+    pub fn key(self, key: u64) -> Self {
+        Self { key: Some(key), ..self }
+    }
 }
 
 /// Proof that a child is lent; checks it in when dropped, wherever that happens.
 pub(crate) struct Ticket<W: Worker> {
     pub(crate) shared: Arc<Shared<W>>,
-    pub(crate) grant: Grant<ActorRef<Run<W>>>,
+    pub(crate) grant: Grant<ChildHandle<W>>,
     /// Jobs that have ended on this lease.
     pub(crate) jobs: u64,
     pub(crate) outcome: Outcome,
@@ -37,7 +72,7 @@ pub(crate) struct Ticket<W: Worker> {
 impl<W: Worker> Drop for Ticket<W> {
     fn drop(&mut self) {
         let outcome = std::mem::replace(&mut self.outcome, Outcome::Lost);
-        self.shared.check_in(self.grant.key, self.grant.bytes, outcome);
+        self.shared.check_in(&self.grant, outcome);
     }
 }
 
@@ -49,7 +84,7 @@ pub struct Lease<W: Worker> {
 }
 
 impl<W: Worker> Lease<W> {
-    pub(crate) fn new(shared: Arc<Shared<W>>, grant: Grant<ActorRef<Run<W>>>, deadline: Instant) -> Self {
+    pub(crate) fn new(shared: Arc<Shared<W>>, grant: Grant<ChildHandle<W>>, deadline: Instant) -> Self {
         let child = grant.key.within(shared.name());
         let ticket = Ticket { shared, grant, jobs: 0, outcome: Outcome::Unused };
         Self { ticket: Some(ticket), child, deadline }
@@ -80,7 +115,7 @@ impl<W: Worker> Lease<W> {
         ticket.outcome = Outcome::Lost;
         let shared = Arc::clone(&ticket.shared);
         let (key, lease) = (ticket.grant.key, ticket.grant.lease);
-        let actor = ticket.grant.handle.clone();
+        let actor = ticket.grant.handle.actor.clone();
         let grace = shared.cancel_grace();
         let (reply, answer) = oneshot::channel();
         let run = Run { job, ticket, cancel_at: after(self.deadline, grace), reply };
@@ -101,10 +136,11 @@ impl<W: Worker> Lease<W> {
                     JobEnd::Failed(Failure::Job(error)) => RunError::Job(error),
                     JobEnd::Failed(Failure::Worker(error)) => RunError::Worker(error),
                     JobEnd::Deadline => RunError::Deadline { child: self.child.clone() },
+                    JobEnd::Stalled => RunError::Stalled { child: self.child.clone() },
                 })
             }
-            // The child ended with the job in its hands: a panic, or a kill from outside.
-            Ok(Err(_)) => Err(ended(&self.child, None)),
+            // The child ended with the job in its hands: a panic, or a kill. The pool knows if it was its own.
+            Ok(Err(_)) => Err(ended(&self.child, shared.condemned(key))),
             Err(_) => {
                 shared.condemn(key, lease, Exit::Hung);
                 Err(ended(&self.child, Some(Exit::Hung)))

@@ -19,6 +19,7 @@ pub(crate) mod supervisor;
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{LeaseError, RunError};
@@ -26,7 +27,9 @@ use crate::event::Bus;
 use crate::lease::{Demand, Lease};
 use crate::pool::core::Phase;
 use crate::pool::shared::{Asked, Shared};
+use crate::pressure::Pressure;
 use crate::snapshot::PoolSnapshot;
+use crate::task::spawn_named;
 use crate::worker::Worker;
 
 pub use spec::PoolSpec;
@@ -48,7 +51,7 @@ impl<W: Worker> Pool<W> {
     /// # Errors
     /// See [`LeaseError`].
     pub async fn lease(&self, demand: Demand) -> Result<Lease<W>, LeaseError> {
-        let (id, answer) = match self.shared.ask(demand.bytes, demand.deadline) {
+        let (id, answer) = match self.shared.ask(demand) {
             Asked::Granted(lease) => return Ok(lease),
             Asked::Refused(error) => return Err(error),
             Asked::Queued(id, answer) => (id, answer),
@@ -93,7 +96,7 @@ impl<W: Worker> Pool<W> {
                     return Ok(());
                 }
                 match self.shared.phase() {
-                    Phase::Open => {}
+                    Phase::Open | Phase::Probing => {}
                     Phase::Closed | Phase::Draining => return Err(LeaseError::Closed { pool: pool() }),
                     Phase::Spent => {
                         let retry_after = self.shared.spec.backoff.cap;
@@ -111,6 +114,30 @@ impl<W: Worker> Pool<W> {
     /// Replaces the child in `slot` by plan. `false` if there is none, or a replacement is already under way.
     pub fn retire(&self, slot: u32) -> bool {
         self.shared.retire(slot)
+    }
+
+    /// Tells the pool how short memory is; see [`Pressure`]. [`Pool::follow`] does it for as long as there is a governor.
+    pub fn pressed(&self, pressure: Pressure) {
+        self.shared.pressed(pressure);
+    }
+
+    /// Follows a governor's levels until either is gone. The handle does not keep the pool.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn follow(&self, mut levels: watch::Receiver<Pressure>) {
+        let pool = Arc::downgrade(&self.shared);
+        spawn_named("pressure", async move {
+            loop {
+                let level = *levels.borrow_and_update();
+                let Some(shared) = pool.upgrade() else { return };
+                shared.pressed(level);
+                drop(shared);
+                if levels.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
     }
 
     /// The pool as data, at once, whatever its children do.

@@ -4,12 +4,13 @@
 //! supervisor gives up and its own supervisor decides. The backoff is decorrelated jitter, so that children
 //! that died together do not come back together.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use fastrand::Rng;
 
 use crate::clock::Moment;
+use crate::exit::Cause;
 
 /// At most `intensity` restarts in any `period`: OTP's restart intensity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +39,76 @@ impl RestartBudget {
     ///
     /// Holds at most `intensity` moments, whatever happens.
     pub fn take(&mut self, now: Moment) -> bool {
+        let allowed = self.allows(now);
+        if allowed {
+            self.recent.push_back(now);
+        }
+        allowed
+    }
+
+    /// Whether one more restart would be within the budget.
+    fn allows(&mut self, now: Moment) -> bool {
         while self.recent.front().is_some_and(|then| now.since(*then) >= self.allowed.period) {
             self.recent.pop_front();
         }
-        if self.recent.len() >= self.allowed.intensity as usize {
-            return false;
+        self.recent.len() < self.allowed.intensity as usize
+    }
+}
+
+/// How many restarts a supervisor may do: of all causes together, and of some causes each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestartPolicy {
+    /// All causes together.
+    pub any: RestartIntensity,
+    /// Tighter bounds for single causes; one that is not here has only the common one.
+    pub by_cause: BTreeMap<Cause, RestartIntensity>,
+}
+
+impl RestartPolicy {
+    /// One bound for all causes together.
+    #[must_use]
+    pub fn any(intensity: u32, period: Duration) -> Self {
+        Self { any: RestartIntensity { intensity, period }, by_cause: BTreeMap::new() }
+    }
+
+    /// The same with a bound of its own for `cause`.
+    #[must_use]
+    pub fn cause(mut self, cause: Cause, intensity: u32, period: Duration) -> Self {
+        self.by_cause.insert(cause, RestartIntensity { intensity, period });
+        self
+    }
+}
+
+impl From<RestartIntensity> for RestartPolicy {
+    fn from(any: RestartIntensity) -> Self {
+        Self { any, by_cause: BTreeMap::new() }
+    }
+}
+
+/// The restarts of one supervisor, counted for all causes together and for those that have a bound of their own.
+#[derive(Clone, Debug)]
+pub struct RestartBudgets {
+    any: RestartBudget,
+    by_cause: BTreeMap<Cause, RestartBudget>,
+}
+
+impl RestartBudgets {
+    /// Unspent budgets.
+    #[must_use]
+    pub fn new(policy: &RestartPolicy) -> Self {
+        let by_cause = policy.by_cause.iter().map(|(cause, allowed)| (*cause, RestartBudget::new(*allowed))).collect();
+        Self { any: RestartBudget::new(policy.any), by_cause }
+    }
+
+    /// Takes one restart because of `cause` at `now`, from every budget it counts against or from none. `false` means
+    /// that one is spent: do not restart, escalate.
+    pub fn take(&mut self, now: Moment, cause: Cause) -> bool {
+        let own = self.by_cause.get_mut(&cause);
+        let allowed = own.is_none_or(|own| own.allows(now)) && self.any.take(now);
+        if allowed && let Some(own) = self.by_cause.get_mut(&cause) {
+            own.recent.push_back(now);
         }
-        self.recent.push_back(now);
-        true
+        allowed
     }
 }
 
@@ -116,6 +179,24 @@ mod tests {
 
     fn budget(intensity: u32, period_ms: u64) -> RestartBudget {
         RestartBudget::new(RestartIntensity { intensity, period: Duration::from_millis(period_ms) })
+    }
+
+    #[test]
+    fn one_cause_can_have_less_than_all() {
+        let second = Duration::from_secs(1);
+        let mut budgets = RestartBudgets::new(&RestartPolicy::any(3, second).cause(Cause::Hung, 1, second));
+        let table = [
+            (0, Cause::Hung, true),
+            (1, Cause::Hung, false),
+            (2, Cause::Panicked, true),
+            (3, Cause::Panicked, true),
+            (4, Cause::Panicked, false),
+            (999, Cause::Hung, false),
+            (1000, Cause::Hung, true),
+        ];
+        for (now, cause, expected) in table {
+            assert_eq!(budgets.take(at(now), cause), expected, "{cause:?} at {now} ms");
+        }
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! uses, and stops. It is owned by exactly one child actor, so `&mut self` is all the locking there is.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::id::ChildId;
+use crate::progress::{Interrupt, Progress};
 
 /// Something that does jobs and can go bad.
 ///
@@ -35,15 +37,25 @@ pub trait Worker: Sized + Send + 'static {
     /// Any error counts as a failed start: it is retried with backoff, within the restart budget.
     fn start(spec: &Self::Spec, child: &ChildId) -> impl Future<Output = Result<Self, Self::Error>> + Send;
 
-    /// Runs one job. Never called while another job of this worker runs.
+    /// Runs one job. Never called while another job of this worker runs. A job that says in `progress` which phase it
+    /// is in and that it goes on is found out as soon as it does not; see [`HangPolicy`](crate::HangPolicy).
     ///
     /// # Errors
     /// [`Failure::Job`] blames the input, the worker goes on; [`Failure::Worker`] blames the worker, which is
     /// replaced.
-    fn run(&mut self, job: Self::Job) -> impl Future<Output = Result<Self::Output, Failure<Self::Error>>> + Send;
+    fn run(
+        &mut self,
+        job: Self::Job,
+        progress: &Progress,
+    ) -> impl Future<Output = Result<Self::Output, Failure<Self::Error>>> + Send;
 
     /// What the worker uses now. Called after every job, so it must be cheap.
     fn usage(&self) -> Usage;
+
+    /// How this worker can be stopped from outside, asked for once after its start. By default only by dropping it.
+    fn interrupt(&self) -> Option<Arc<dyn Interrupt>> {
+        None
+    }
 
     /// Stops the worker within the pool's stop grace; past it, the worker is dropped.
     fn stop(self) -> impl Future<Output = ()> + Send;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use eventmesh_actors::{ChildId, Failure, Usage, Worker};
+use eventmesh_actors::{ChildId, Failure, Progress, Usage, Worker};
 
 /// What the worker is to do.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ impl Worker for Failing {
         Ok(Self { healthy: true })
     }
 
-    async fn run(&mut self, job: Job) -> Result<u64, Failure<OnPurpose>> {
+    async fn run(&mut self, job: Job, _progress: &Progress) -> Result<u64, Failure<OnPurpose>> {
         match job {
             Job::Echo(number) => Ok(number),
             Job::SlowEcho(number, time) => {

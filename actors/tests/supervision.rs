@@ -12,7 +12,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use eventmesh_actors::{
-    Bus, Demand, Event, Exit, LeaseError, Pool, PoolSpec, RecycleLimits, RestartIntensity, RunError, Tree, TreeState,
+    BackoffSpec, Bus, ChildSpec, Demand, Event, Exit, LeaseError, Pool, PoolSpec, RecycleLimits, RestartIntensity, RunError,
+    SupervisorSpec, Tree, TreeState,
 };
 use failing::{Failing, Grip, Job, Script};
 use tokio::time::{Instant, sleep};
@@ -21,17 +22,21 @@ const MANY: RestartIntensity = RestartIntensity { intensity: 1_000_000, period: 
 const GRACE: Duration = Duration::from_secs(5);
 
 fn demand(millis: u64) -> Demand {
-    Demand { bytes: 1, deadline: Instant::now() + Duration::from_millis(millis) }
+    Demand::new(1, Instant::now() + Duration::from_millis(millis))
 }
 
 fn spec(size: u32) -> PoolSpec {
-    PoolSpec { restarts: MANY, ..PoolSpec::new("test", size) }
+    PoolSpec { restarts: MANY.into(), ..PoolSpec::new("test", size) }
+}
+
+async fn tree_over(pool: &Pool<Failing>, bus: Bus) -> Tree {
+    Tree::start(SupervisorSpec::new("tests").child(ChildSpec::pool(pool)), bus).await.expect("the tree starts")
 }
 
 async fn running(spec: PoolSpec, script: Script) -> (Pool<Failing>, Tree) {
     let bus = Bus::new(1024);
     let pool = Pool::new(spec, script, bus.clone());
-    let tree = Tree::builder("tests", bus).pool(&pool, GRACE).start().await.expect("the tree starts");
+    let tree = tree_over(&pool, bus).await;
     pool.ready(Instant::now() + GRACE).await.expect("the pool comes up");
     (pool, tree)
 }
@@ -75,7 +80,7 @@ async fn panicking_jobs_lose_only_themselves_and_say_so() {
     }
     let counts = pool.snapshot().counts;
     assert_eq!(ended, 20, "each panicking job is answered");
-    assert_eq!((counts.jobs, counts.jobs_lost, counts.violations), (1980, 40, 0), "and was tried twice");
+    assert_eq!((counts.jobs, counts.jobs_lost, counts.violations.len()), (1980, 40, 0), "and was tried twice");
     assert_eq!(counts.restarts["panicked"], 40);
     tree.shutdown(GRACE).await;
 }
@@ -99,7 +104,7 @@ async fn recycling_after_every_job_loses_none_at_size_one() {
         caller.await.expect("every job was answered");
     }
     let counts = pool.snapshot().counts;
-    assert_eq!((counts.jobs, counts.jobs_lost, counts.violations), (2000, 0, 0));
+    assert_eq!((counts.jobs, counts.jobs_lost, counts.violations.len()), (2000, 0, 0));
     assert!(counts.recycles["jobs"] > 10, "{counts:?}");
     assert!(counts.restarts.is_empty(), "a recycle is not a restart: {counts:?}");
     tree.shutdown(GRACE).await;
@@ -108,13 +113,15 @@ async fn recycling_after_every_job_loses_none_at_size_one() {
 /// The same for a worker that says after a job that it is not well.
 #[tokio::test]
 async fn a_worker_that_ends_itself_after_finishing_loses_none() {
-    let (pool, tree) = running(spec(2), Script::default()).await;
+    // A worker that is sick after each first job waits out a backoff; here it is forgiven at once.
+    let backoff = BackoffSpec { base: Duration::ZERO, cap: Duration::ZERO, reset_after: Duration::ZERO };
+    let (pool, tree) = running(PoolSpec { backoff, ..spec(2) }, Script::default()).await;
     for number in 0..500 {
         let answer = pool.run(demand(60_000), || Job::EchoThenSicken(number)).await;
         assert_eq!(answer.expect("no job is lost"), number);
     }
     let counts = pool.snapshot().counts;
-    assert_eq!((counts.jobs, counts.jobs_lost, counts.violations), (500, 0, 0));
+    assert_eq!((counts.jobs, counts.jobs_lost, counts.violations.len()), (500, 0, 0));
     assert_eq!(counts.recycles["unhealthy"], 500);
     tree.shutdown(GRACE).await;
 }
@@ -132,7 +139,7 @@ async fn a_replacement_that_fails_to_start_costs_no_job() {
         assert_eq!(answer.expect("no job is lost"), number);
     }
     let counts = pool.snapshot().counts;
-    assert_eq!((counts.jobs, counts.jobs_lost, counts.violations), (500, 0, 0));
+    assert_eq!((counts.jobs, counts.jobs_lost, counts.violations.len()), (500, 0, 0));
     assert_eq!(counts.recycles_failed, 3);
     assert!(counts.restarts.is_empty(), "{counts:?}");
     assert!(counts.recycles["jobs"] > 0);
@@ -239,7 +246,7 @@ async fn shutdown_right_after_start_is_over_at_once() {
         let script = Script::default();
         script.slow_starts.store(slow, Ordering::SeqCst);
         let pool = Pool::<Failing>::new(spec(3), script, bus.clone());
-        let tree = Tree::builder("tests", bus.clone()).pool(&pool, GRACE).start().await.expect("the tree starts");
+        let tree = tree_over(&pool, bus.clone()).await;
         if slow {
             sleep(Duration::from_millis(10)).await;
         }
@@ -256,7 +263,7 @@ async fn a_pool_can_be_run_by_one_tree_after_another() {
     let bus = Bus::new(1024);
     let pool = Pool::<Failing>::new(spec(1), Script::default(), bus.clone());
     for round in 0..50 {
-        let tree = Tree::builder("tests", bus.clone()).pool(&pool, GRACE).start().await.expect("the tree starts");
+        let tree = tree_over(&pool, bus.clone()).await;
         pool.ready(Instant::now() + GRACE).await.expect("the pool comes up");
         assert_eq!(pool.run(demand(5000), || Job::Echo(round)).await.expect("echo"), round);
         drop(tree);
@@ -357,14 +364,14 @@ async fn a_spent_pool_is_restarted_by_its_tree_and_a_spent_tree_is_down() {
     let once = RestartIntensity { intensity: 1, period: Duration::from_secs(600) };
     let bus = Bus::new(1024);
     let mut events = bus.subscribe();
-    let bad = Pool::<Failing>::new(PoolSpec { restarts: once, ..PoolSpec::new("bad", 1) }, Script::default(), bus.clone());
+    let bad = Pool::<Failing>::new(PoolSpec { restarts: once.into(), ..PoolSpec::new("bad", 1) }, Script::default(), bus.clone());
     let good = Pool::<Failing>::new(PoolSpec::new("good", 1), Script::default(), bus.clone());
-    let tree =
-        Tree::builder("tests", bus).restarts(once).pool(&good, GRACE).pool(&bad, GRACE).start().await.expect("the tree starts");
+    let root = SupervisorSpec::new("tests").restarts(once).child(ChildSpec::pool(&good)).child(ChildSpec::pool(&bad));
+    let tree = Tree::start(root, bus).await.expect("the tree starts");
     bad.ready(Instant::now() + GRACE).await.expect("up");
     // `run` tries each job twice: two deaths spend the pool, and its tree starts it again.
     let _ = bad.run(demand(5000), || Job::Panic).await;
-    while tree.snapshot().restarts == 0 {
+    while tree.snapshot().restarted() == 0 {
         sleep(Duration::from_millis(1)).await;
     }
     bad.ready(Instant::now() + GRACE).await.expect("up again");
@@ -381,7 +388,7 @@ async fn a_spent_pool_is_restarted_by_its_tree_and_a_spent_tree_is_down() {
         told.push(event);
     }
     assert_eq!(told.iter().filter(|event| matches!(event, Event::BudgetSpent { .. })).count(), 2);
-    assert_eq!(told.iter().filter(|event| matches!(event, Event::TreeDown { .. })).count(), 1);
+    assert_eq!(told.iter().filter(|event| matches!(event, Event::SupervisorGaveUp { .. })).count(), 1);
     assert_eq!(events.missed(), 0);
 }
 

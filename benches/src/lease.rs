@@ -3,7 +3,9 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use eventmesh_actors::{Bus, ChildId, Demand, Failure, Pool, PoolSpec, Tree, Usage, Worker, spawn_named};
+use eventmesh_actors::{
+    Bus, ChildId, ChildSpec, Demand, Failure, Pool, PoolSpec, Progress, SupervisorSpec, Tree, Usage, Worker, spawn_named,
+};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -28,7 +30,7 @@ impl Worker for Echo {
         Ok(Self)
     }
 
-    async fn run(&mut self, number: u64) -> Result<u64, Failure<Infallible>> {
+    async fn run(&mut self, number: u64, _progress: &Progress) -> Result<u64, Failure<Infallible>> {
         Ok(number)
     }
 
@@ -46,7 +48,7 @@ pub(crate) fn run() -> Result<Report, Error> {
 async fn measure() -> Result<Report, Error> {
     let bus = Bus::new(16);
     let pool = Pool::<Echo>::new(PoolSpec::new("echo", 1), (), bus.clone());
-    let tree = Tree::builder("bench", bus).pool(&pool, Duration::from_secs(1)).start().await?;
+    let tree = Tree::start(SupervisorSpec::new("bench").child(ChildSpec::pool(&pool)), bus).await?;
     pool.ready(Instant::now() + Duration::from_secs(5)).await?;
     let (jobs, mut listed) = mpsc::channel::<(u64, oneshot::Sender<u64>)>(1);
     let floor = spawn_named("floor", async move {
@@ -69,7 +71,7 @@ async fn measure() -> Result<Report, Error> {
             }
             for number in 0..ROUNDS as u64 {
                 let began = Instant::now();
-                let demand = Demand { bytes: 1, deadline: began + Duration::from_secs(60) };
+                let demand = Demand::new(1, began + Duration::from_secs(60));
                 if pool.run(demand, || number).await.ok() != Some(number) {
                     return None;
                 }

@@ -57,8 +57,8 @@ async fn measure() -> Result<Report, Error> {
         ("rss_at_the_end_bytes", json!(warm.last().map(|reading| reading.1))),
         ("bytes_per_1000_pages", json!(grows)),
         ("confidence_95", json!(within)),
-        ("jobs_lost", json!(snapshot.tree.pools[0].counts.jobs_lost)),
-        ("recycles", json!(snapshot.tree.pools[0].counts.recycles)),
+        ("jobs_lost", json!(snapshot.tree.pools()[0].counts.jobs_lost)),
+        ("recycles", json!(snapshot.tree.pools()[0].counts.recycles)),
     ]);
     report
         .row([("rss_mib_every_10000_pages", json!(warm.iter().step_by(10).map(|reading| reading.1 >> 20).collect::<Vec<_>>()))]);

@@ -85,7 +85,7 @@ async fn every_accepted_request_gets_exactly_one_terminal_chunk() {
     assert_eq!(terminal.load(Ordering::SeqCst), 500);
     let snapshot = engine.snapshot();
     assert_eq!((snapshot.requests, snapshot.admitted_bytes, snapshot.sandbox.live_memories), (0, 0, 0), "{snapshot:?}");
-    assert_eq!(snapshot.tree.pools[0].counts.violations, 0);
+    assert_eq!(snapshot.tree.pools()[0].counts.violations.len(), 0);
     engine.shutdown(LONG).await;
 }
 
@@ -99,7 +99,7 @@ async fn a_page_that_never_ends_disturbs_nobody() {
     }
     let error = bad.await.expect("no panic").expect_err("it fails");
     assert_eq!(error.kind(), ErrorKind::Deadline, "{error}");
-    assert!(engine.snapshot().tree.pools[0].counts.restarts.is_empty(), "its worker lives on");
+    assert!(engine.snapshot().tree.pools()[0].counts.restarts.is_empty(), "its worker lives on");
     engine.shutdown(LONG).await;
 }
 
@@ -128,7 +128,7 @@ async fn many_dropped_replies_cost_no_worker() {
         drop(reply);
     }
     engine.extract(page()).document().await.expect("a document");
-    let counts = engine.snapshot().tree.pools[0].counts.clone();
+    let counts = engine.snapshot().tree.pools()[0].counts.clone();
     assert!(counts.restarts.is_empty(), "{counts:?}");
     engine.shutdown(LONG).await;
 }
@@ -184,7 +184,7 @@ async fn shutdown_lets_work_end_and_tells_the_rest() {
     assert_eq!(error.kind(), ErrorKind::ShuttingDown, "{error}");
     assert_eq!(kind_of(&engine, page()).await, ErrorKind::ShuttingDown);
     let snapshot = engine.snapshot();
-    assert!(snapshot.tree.pools[0].children.is_empty(), "{snapshot:?}");
+    assert!(snapshot.tree.pools()[0].children.is_empty(), "{snapshot:?}");
     assert_eq!(snapshot.tree.state, "down");
 }
 

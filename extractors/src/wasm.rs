@@ -22,5 +22,5 @@ mod worker;
 
 pub use artifact::ArtifactCache;
 pub use error::{PageError, SandboxError};
-pub use sandbox::{Extracted, Guest, Job, Sandbox, SandboxSpec, SandboxUsage};
+pub use sandbox::{Extracted, Guest, Job, Sandbox, SandboxSpec, SandboxUsage, ThreadHook};
 pub use worker::WasmWorker;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use clap::Args;
-use eventmesh_actors::{ChildSnapshot, PoolSnapshot};
+use eventmesh_actors::{ChildSnapshot, NodeDetail, NodeSnapshot, PoolSnapshot};
 use tokio::task::JoinSet;
 
 use super::EngineArgs;
@@ -78,17 +78,29 @@ fn drawn(snapshot: &EngineSnapshot) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,
-        "{}  {}  {} requests, {:.1} MiB admitted, {} restarts of pools",
+        "{}  {}  {} requests, {:.1} MiB admitted, {} restarts",
         snapshot.tree.name,
         snapshot.tree.state,
         snapshot.requests,
         mebibytes(snapshot.admitted_bytes),
-        snapshot.tree.restarts,
+        snapshot.tree.restarted(),
     );
-    for (place, pool) in snapshot.tree.pools.iter().enumerate() {
-        let last = place + 1 == snapshot.tree.pools.len();
-        draw_pool(&mut text, pool, last);
+    for (place, node) in snapshot.tree.children.iter().enumerate() {
+        let last = place + 1 == snapshot.tree.children.len();
+        match &node.detail {
+            NodeDetail::Pool(pool) => draw_pool(&mut text, pool, last),
+            NodeDetail::Supervisor(_) | NodeDetail::Service => draw_node(&mut text, node, last),
+        }
     }
+    let memory = &snapshot.memory;
+    let _ = writeln!(
+        text,
+        "memory   {}: {:.1} of {:.1} MiB, {:.1} MiB of them live in the heap",
+        memory.pressure,
+        mebibytes(memory.memory.total()),
+        mebibytes(memory.budget),
+        mebibytes(memory.memory.heap.unwrap_or(0)),
+    );
     let sandbox = &snapshot.sandbox;
     let _ = writeln!(
         text,
@@ -99,6 +111,11 @@ fn drawn(snapshot: &EngineSnapshot) -> String {
         mebibytes(sandbox.resident_unused_bytes as u64),
     );
     text
+}
+
+fn draw_node(text: &mut String, node: &NodeSnapshot, last: bool) {
+    let branch = if last { "└─" } else { "├─" };
+    let _ = writeln!(text, "{branch} {}  {}  for {}", node.name, node.state, rounded(node.since));
 }
 
 fn draw_pool(text: &mut String, pool: &PoolSnapshot, last: bool) {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::error::LeaseError;
-use crate::exit::Exit;
+use crate::exit::Cause;
+use crate::ledger::Ledger;
 use crate::recycle::RecycleReason;
 use crate::snapshot::PoolCounts;
 
@@ -37,6 +38,8 @@ impl Books {
             LeaseError::TooLarge { .. } => "too_large",
             LeaseError::Deadline { .. } => "deadline",
             LeaseError::Unavailable { .. } => "unavailable",
+            LeaseError::Pressed { .. } => "pressed",
+            LeaseError::Quarantined { .. } => "quarantined",
             LeaseError::Closed { .. } => "closed",
         };
         *self.counts.refused.entry(cause).or_default() += 1;
@@ -46,7 +49,7 @@ impl Books {
         *self.counts.refused.entry("deadline").or_default() += 1;
     }
 
-    pub(crate) fn restarted(&mut self, cause: &Exit) {
+    pub(crate) fn restarted(&mut self, cause: Cause) {
         *self.counts.restarts.entry(cause.label()).or_default() += 1;
     }
 
@@ -58,15 +61,15 @@ impl Books {
         self.counts.recycles_failed += 1;
     }
 
-    pub(crate) fn violation(&mut self) {
-        self.counts.violations += 1;
+    pub(crate) fn violation(&mut self, invariant: &'static str) {
+        *self.counts.violations.entry(invariant).or_default() += 1;
     }
 
     pub(crate) fn mean_lease(&self) -> Duration {
         self.mean_lease
     }
 
-    pub(crate) fn counts(&self) -> PoolCounts {
-        self.counts.clone()
+    pub(crate) fn counts(&self, ledger: &Ledger) -> PoolCounts {
+        PoolCounts { accepted: ledger.accepted(), answers: ledger.answers().clone(), ..self.counts.clone() }
     }
 }

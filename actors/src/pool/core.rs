@@ -3,16 +3,29 @@
 //! [`PoolCore`] is told what happens, changes its books, and returns [`Effect`]s for the shell to carry out.
 //! Leasing and checking in are calls under a short lock in the caller's own task; starts, stops and deaths
 //! come from the pool's actor. Generic over the handle of a child (`H`) and the token of a waiting caller
-//! (`T`), so that it can be driven by tests with plain numbers.
+//! (`T`), so that it can be driven by tests and simulations with plain numbers.
 //!
 //! ```text
 //!   lend ──▶ idle? ──yes──▶ Grant            check_in ──▶ fit ──▶ first waiter, or idle (last in, first out)
 //!              └──no──▶ queue (bounded by                 ├─▶ due ──▶ Start replacement; serves on until
 //!                       count and bytes)                  │           that one stands, then retires
 //!                                                         └─▶ unfit ─▶ Kill, refill within the budget
+//!   tick ──▶ silent jobs, limits in the middle of a job, age, answers overdue      (`core/tick.rs`)
+//!   pressure ─▶ shrink, shed, refuse                                             (`core/pressing.rs`)
 //! ```
+//!
+//! A pool that had spent its budget is opened half: one child as a probe, and callers beyond it are told when to
+//! come back. Its first good job, or a while of standing, opens the rest.
 
-use std::collections::VecDeque;
+mod child;
+mod line;
+mod pressing;
+mod recycling;
+#[cfg(test)]
+mod tests;
+mod tick;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -22,60 +35,133 @@ use crate::error::LeaseError;
 use crate::event::Event;
 use crate::exit::Exit;
 use crate::id::Key;
+use crate::leak::Leak;
+use crate::lease::Priority;
+use crate::ledger::{Invariant, Ledger};
+use crate::limits::MemoryLevel;
 use crate::pool::books::Books;
 use crate::pool::spec::PoolSpec;
-use crate::recycle::{DrawnLimits, RecycleReason};
-use crate::restart::{Backoff, RestartBudget};
+use crate::pressure::Pressure;
+use crate::quarantine::Quarantine;
+use crate::recycle::RecycleReason;
+use crate::restart::{Backoff, RestartBudgets};
 use crate::snapshot::{ChildSnapshot, PoolSnapshot};
 use crate::state::{Action, ChildState, Input};
+use crate::watchdog::Step;
 use crate::worker::Usage;
+
+use child::{Child, Slot};
+use line::{Line, Waiter};
+use recycling::{Recycling, Verification};
 
 /// What the shell has to do.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Effect<H, T> {
+pub enum Effect<H, T> {
     /// Start a child for `key` after `delay`.
-    Start { key: Key, delay: Duration },
+    Start {
+        /// Its slot and generation.
+        key: Key,
+        /// How long from now.
+        delay: Duration,
+    },
     /// Let the child's worker stop.
-    Stop { handle: H },
-    /// Kill the child.
-    Kill { handle: H },
+    Stop {
+        /// The child.
+        handle: H,
+    },
+    /// Kill the child, and whatever it runs outside of itself.
+    Kill {
+        /// The child.
+        handle: H,
+    },
+    /// Drop the future of the child's job.
+    Cancel {
+        /// The child.
+        handle: H,
+    },
+    /// Call the worker's own hook to end its job.
+    Interrupt {
+        /// The child.
+        handle: H,
+    },
     /// Give the lease to the waiting caller.
-    Grant { token: T, grant: Grant<H> },
+    Grant {
+        /// The caller.
+        token: T,
+        /// What it gets.
+        grant: Grant<H>,
+    },
     /// Tell the waiting caller that there will be none.
-    Refuse { token: T, error: LeaseError },
+    Refuse {
+        /// The caller.
+        token: T,
+        /// Why.
+        error: LeaseError,
+    },
     /// Tell the world.
     Tell(Event),
     /// The restart budget is spent: end the pool's actor with a failure.
-    Escalate { cause: Exit },
+    Escalate {
+        /// The failure that was one too many.
+        cause: Exit,
+    },
     /// The last child has gone during a shutdown.
     Drained,
 }
 
 /// One child, lent.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Grant<H> {
-    pub(crate) key: Key,
+pub struct Grant<H> {
+    /// Its slot and generation.
+    pub key: Key,
     /// Which of the child's leases this is: what is said about one must not hit the next.
-    pub(crate) lease: u64,
-    pub(crate) handle: H,
-    pub(crate) bytes: u64,
+    pub lease: u64,
+    /// The ledger's entry that is answered when it comes back.
+    pub entry: u64,
+    /// The child.
+    pub handle: H,
+    /// Bytes that it was admitted with.
+    pub bytes: u64,
+    /// What the input is known by.
+    pub input: Option<u64>,
+}
+
+/// What a caller asks for, in the books' own time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Bytes that the job will hold.
+    pub bytes: u64,
+    /// By when the caller wants its answer.
+    pub deadline: Moment,
+    /// Who is served first, and sent away last.
+    pub priority: Priority,
+    /// What the input is known by, for quarantine.
+    pub key: Option<u64>,
 }
 
 /// What became of asking for a child.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Lend<H> {
+pub enum Lend<H> {
+    /// Here it is.
     Granted(Grant<H>),
+    /// A place in line, by its number.
     Queued(u64),
+    /// No.
     Refused(LeaseError),
 }
 
 /// How a lease came back.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// No job was run.
     Unused,
     /// Its jobs ended; the child says what it uses after the last of them.
-    Done { jobs: u64, usage: Usage },
+    Done {
+        /// How many.
+        jobs: u64,
+        /// What the child says.
+        usage: Usage,
+    },
     /// The worker blamed itself.
     Broken(String),
     /// The job never came back: the child is gone, or is about to be.
@@ -84,9 +170,11 @@ pub(crate) enum Outcome {
 
 /// Whether a pool lends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// It has not been started, or has been stopped.
     Closed,
+    /// It lends its one probe, to find out whether it can open again.
+    Probing,
     /// It lends.
     Open,
     /// It waits for what is lent to come back.
@@ -96,9 +184,12 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    fn label(self) -> &'static str {
+    /// The phase as one word.
+    #[must_use]
+    pub fn label(self) -> &'static str {
         match self {
             Self::Closed => "closed",
+            Self::Probing => "probing",
             Self::Open => "open",
             Self::Draining => "draining",
             Self::Spent => "spent",
@@ -106,154 +197,166 @@ impl Phase {
     }
 }
 
-#[derive(Debug)]
-struct Child<H> {
-    generation: u64,
-    state: ChildState,
-    since: Moment,
-    /// When it was started, or will be while it waits out a backoff.
-    due: Moment,
-    up: Option<Moment>,
-    handle: Option<H>,
-    limits: DrawnLimits,
-    lease: u64,
-    jobs: u64,
-    usage: Usage,
-}
-
-#[derive(Debug)]
-struct Slot<H> {
-    last_generation: u64,
-    /// At most one that serves, one that is to replace it, and those on their way out.
-    children: Vec<Child<H>>,
-    backoff: Backoff,
-    recycle_not_before: Moment,
-}
-
-#[derive(Debug)]
-struct Waiter<T> {
-    id: u64,
-    bytes: u64,
-    deadline: Moment,
-    token: T,
-}
-
-/// The one replacement that is under way in a pool.
-#[derive(Clone, Copy, Debug)]
-struct Recycling {
-    old: Key,
-    new: Key,
-    reason: RecycleReason,
-}
-
 /// The books of one pool.
 #[derive(Debug)]
-pub(crate) struct PoolCore<H, T> {
+pub struct PoolCore<H, T> {
     spec: PoolSpec,
     rng: Rng,
     phase: Phase,
     slots: Vec<Slot<H>>,
     /// Keys of idle children; the last one in is the first one out, because it is the warmest.
     idle: Vec<Key>,
-    waiters: VecDeque<Waiter<T>>,
-    next_waiter: u64,
+    line: Line<T>,
     admitted_bytes: u64,
-    budget: RestartBudget,
+    budgets: RestartBudgets,
+    /// The restarts done, counted once more for the promise that they stay within the intensity.
+    audit: VecDeque<Moment>,
+    quarantine: Quarantine,
+    ledger: Ledger,
+    /// Entries answered while their lease was still out: the child would not let go of it.
+    answered_early: BTreeSet<u64>,
+    pressure: Pressure,
     recycling: Option<Recycling>,
+    verification: Option<Verification>,
+    /// When a spent pool is started again, as far as its supervisor has said.
+    back_at: Option<Moment>,
     last_failure: Option<Exit>,
     books: Books,
 }
 
 impl<H: Clone, T> PoolCore<H, T> {
-    pub(crate) fn new(mut spec: PoolSpec) -> Self {
+    /// Books of a pool that is closed.
+    #[must_use]
+    pub fn new(mut spec: PoolSpec) -> Self {
         spec.size = spec.size.max(1);
-        let slots = (0..spec.size)
-            .map(|_| Slot {
-                last_generation: 0,
-                children: Vec::new(),
-                backoff: Backoff::new(spec.backoff),
-                recycle_not_before: Moment::default(),
-            })
-            .collect();
+        spec.min_size = spec.min_size.clamp(1, spec.size);
         Self {
             rng: Rng::with_seed(spec.seed),
             phase: Phase::Closed,
-            slots,
+            slots: (0..spec.size).map(|_| Slot::new(&spec)).collect(),
             idle: Vec::new(),
-            waiters: VecDeque::new(),
-            next_waiter: 0,
+            line: Line::new(),
             admitted_bytes: 0,
-            budget: RestartBudget::new(spec.restarts),
+            budgets: RestartBudgets::new(&spec.restarts),
+            audit: VecDeque::new(),
+            quarantine: Quarantine::new(spec.quarantine),
+            ledger: Ledger::new(),
+            answered_early: BTreeSet::new(),
+            pressure: Pressure::Normal,
             recycling: None,
+            verification: None,
+            back_at: None,
             last_failure: None,
             books: Books::default(),
             spec,
         }
     }
 
-    /// Opens the pool with no child and a fresh budget, and starts one child for every slot. Children of an
-    /// earlier life are dead by then; leases on them find nobody and change nothing.
-    pub(crate) fn open(&mut self, now: Moment) -> Vec<Effect<H, T>> {
-        self.phase = Phase::Open;
+    /// Opens the pool with no child and a fresh budget, and starts one child for every slot; after it had spent its
+    /// budget, one for the first slot alone. Children of an earlier life are dead by then; leases on them find nobody
+    /// and change nothing.
+    pub fn open(&mut self, now: Moment) -> Vec<Effect<H, T>> {
+        let mut effects = Vec::new();
+        self.phase = if self.phase == Phase::Spent {
+            effects.push(Effect::Tell(Event::PoolProbing { pool: self.spec.name.clone() }));
+            Phase::Probing
+        } else {
+            Phase::Open
+        };
         self.idle.clear();
         self.recycling = None;
-        self.budget = RestartBudget::new(self.spec.restarts);
-        let mut effects = Vec::new();
-        for index in 0..self.spec.size {
-            self.slots[index as usize].children.clear();
-            self.slots[index as usize].backoff = Backoff::new(self.spec.backoff);
-            self.start(index, now, Duration::ZERO, &mut effects);
+        self.back_at = None;
+        self.budgets = RestartBudgets::new(&self.spec.restarts);
+        self.audit.clear();
+        for slot in &mut self.slots {
+            slot.children.clear();
+            slot.backoff = Backoff::new(self.spec.backoff);
         }
+        self.fill(now, &mut effects);
         effects
     }
 
-    /// Lends an idle child, or queues the caller under a token that is made only then.
-    pub(crate) fn lend(&mut self, now: Moment, bytes: u64, deadline: Moment, token: impl FnOnce() -> T) -> Lend<H> {
-        if let Err(error) = self.admit(now, bytes, deadline) {
-            self.books.refused(&error);
-            return Lend::Refused(error);
+    /// Starts a child in every slot that should have one and has none.
+    fn fill(&mut self, now: Moment, effects: &mut Vec<Effect<H, T>>) {
+        for slot in 0..self.target() {
+            if !self.slots[slot as usize].is_taken() {
+                self.start(slot, now, Duration::ZERO, effects);
+            }
         }
-        if self.waiters.is_empty()
-            && let Some(grant) = self.hand(now, bytes)
+    }
+
+    /// How many slots should have a child now.
+    fn target(&self) -> u32 {
+        match self.phase {
+            Phase::Probing => 1,
+            Phase::Open if self.pressure >= Pressure::Shrink => self.spec.min_size,
+            Phase::Open => self.spec.size,
+            Phase::Closed | Phase::Draining | Phase::Spent => 0,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Probing)
+    }
+
+    /// Lends an idle child, or queues the caller under a token that is made only then.
+    pub fn lend(&mut self, now: Moment, ask: Ask, token: impl FnOnce() -> T) -> Lend<H> {
+        if let Err(error) = self.admit(now, &ask) {
+            return self.refused(error);
+        }
+        if self.line.is_empty()
+            && let Some(grant) = self.hand(now, ask, None)
         {
-            self.admitted_bytes += bytes;
+            self.admitted_bytes += ask.bytes;
             return Lend::Granted(grant);
         }
-        if self.waiters.len() >= self.spec.max_waiting {
-            let error = LeaseError::QueueFull {
-                pool: self.spec.name.to_string(),
-                waiting: self.waiters.len(),
-                retry_after: self.retry_after(),
-            };
-            self.books.refused(&error);
-            return Lend::Refused(error);
+        if self.phase == Phase::Probing {
+            return self.refused(self.unavailable(now));
         }
-        self.admitted_bytes += bytes;
-        let id = self.next_waiter;
-        self.next_waiter += 1;
-        self.waiters.push_back(Waiter { id, bytes, deadline, token: token() });
+        if self.line.len() >= self.spec.max_waiting {
+            return self.refused(LeaseError::QueueFull {
+                pool: self.spec.name.to_string(),
+                waiting: self.line.len(),
+                retry_after: self.retry_after(),
+            });
+        }
+        self.admitted_bytes += ask.bytes;
+        let id = self.line.next_id();
+        let entry = self.ledger.accept(ask.deadline);
+        let waiter = Waiter { id, bytes: ask.bytes, deadline: ask.deadline, key: ask.key, entry, token: token() };
+        self.line.join(ask.priority, waiter);
         Lend::Queued(id)
     }
 
-    fn admit(&self, now: Moment, bytes: u64, deadline: Moment) -> Result<(), LeaseError> {
-        let pool = || self.spec.name.to_string();
+    fn refused(&mut self, error: LeaseError) -> Lend<H> {
+        self.books.refused(&error);
+        Lend::Refused(error)
+    }
+
+    fn admit(&mut self, now: Moment, ask: &Ask) -> Result<(), LeaseError> {
+        let pool = self.spec.name.clone();
+        let pool = || pool.to_string();
         match self.phase {
-            Phase::Open => {}
+            Phase::Open | Phase::Probing => {}
             Phase::Closed | Phase::Draining => return Err(LeaseError::Closed { pool: pool() }),
-            Phase::Spent => return Err(self.unavailable()),
+            Phase::Spent => return Err(self.unavailable(now)),
         }
         // Even an idle child could not be done in time, and would look as if it hung.
-        if deadline <= now {
+        if ask.deadline <= now {
             return Err(LeaseError::Deadline { pool: pool() });
         }
-        let budget = self.spec.max_bytes;
-        if bytes > budget {
-            return Err(LeaseError::TooLarge { pool: pool(), asked: bytes, budget });
+        if let Some(retry_after) = ask.key.and_then(|key| self.quarantine.refused_for(now, key)) {
+            return Err(LeaseError::Quarantined { pool: pool(), retry_after });
         }
-        if bytes > budget.saturating_sub(self.admitted_bytes) {
+        self.withstand(ask.priority)?;
+        let budget = self.spec.max_bytes;
+        if ask.bytes > budget {
+            return Err(LeaseError::TooLarge { pool: pool(), asked: ask.bytes, budget });
+        }
+        if ask.bytes > budget.saturating_sub(self.admitted_bytes) {
             return Err(LeaseError::BytesFull {
                 pool: pool(),
-                asked: bytes,
+                asked: ask.bytes,
                 admitted: self.admitted_bytes,
                 budget,
                 retry_after: self.retry_after(),
@@ -262,43 +365,56 @@ impl<H: Clone, T> PoolCore<H, T> {
         Ok(())
     }
 
-    fn unavailable(&self) -> LeaseError {
-        LeaseError::Unavailable { pool: self.spec.name.to_string(), retry_after: self.spec.backoff.cap }
+    fn unavailable(&self, now: Moment) -> LeaseError {
+        let pool = self.spec.name.to_string();
+        let retry_after = match self.back_at.map(|at| at.since(now)).filter(|left| !left.is_zero()) {
+            Some(left) => left,
+            // The probe is at work, or nobody has said yet when it will be.
+            None if self.phase == Phase::Probing => self.retry_after(),
+            None => self.spec.backoff.cap,
+        };
+        LeaseError::Unavailable { pool, retry_after }
+    }
+
+    /// The supervisor says how long from now the pool is started again.
+    pub fn back_in(&mut self, now: Moment, delay: Duration) {
+        self.back_at = Some(now + delay);
     }
 
     /// When a place is likely to be free: the queue ahead, at the pace of late.
     fn retry_after(&self) -> Duration {
-        let ahead = u32::try_from(self.waiters.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let ahead = u32::try_from(self.line.len()).unwrap_or(u32::MAX).saturating_add(1);
         (self.books.mean_lease() * ahead.div_ceil(self.spec.size)).max(Duration::from_millis(10))
     }
 
-    /// The next idle child, now leased.
-    fn hand(&mut self, now: Moment, bytes: u64) -> Option<Grant<H>> {
+    /// The next idle child, now leased, under the ledger's `entry` or a new one.
+    fn hand(&mut self, now: Moment, ask: Ask, entry: Option<u64>) -> Option<Grant<H>> {
         let key = self.idle.pop()?;
         let child = self.child_mut(key)?;
         let action = child.on(Input::Lend, now);
         child.lease += 1;
+        child.input = ask.key;
         let (handle, lease) = (child.handle.clone(), child.lease);
-        match (action, handle) {
-            (Action::Hand, Some(handle)) => {
-                self.books.leased();
-                Some(Grant { key, lease, handle, bytes })
-            }
-            (_, _) => {
-                self.books.violation();
-                None
-            }
+        let (Action::Hand, Some(handle)) = (action, handle) else {
+            self.violated("machine", format!("{} was idle and could not be lent", key.within(&self.spec.name)), &mut Vec::new());
+            return None;
+        };
+        let entry = entry.unwrap_or_else(|| self.ledger.accept(ask.deadline));
+        if let Some(child) = self.child_mut(key) {
+            child.entry = Some(entry);
         }
+        self.books.leased();
+        Some(Grant { key, lease, entry, handle, bytes: ask.bytes, input: ask.key })
     }
 
     /// A waiting caller has given up. `false` if it was no longer waiting.
-    pub(crate) fn cancel_wait(&mut self, id: u64, timed_out: bool) -> bool {
-        let Ok(place) = self.waiters.binary_search_by_key(&id, |waiter| waiter.id) else {
+    pub fn cancel_wait(&mut self, id: u64, timed_out: bool) -> bool {
+        let Some(waiter) = self.line.leave(id) else {
             return false;
         };
-        if let Some(waiter) = self.waiters.remove(place) {
-            self.admitted_bytes -= waiter.bytes;
-        }
+        self.admitted_bytes -= waiter.bytes;
+        let answer = if timed_out { "deadline" } else { "cancelled" };
+        self.answer(waiter.entry, answer, &mut Vec::new());
         if timed_out {
             self.books.timed_out();
         }
@@ -306,36 +422,35 @@ impl<H: Clone, T> PoolCore<H, T> {
     }
 
     /// A lease has come back.
-    pub(crate) fn check_in(&mut self, now: Moment, key: Key, bytes: u64, outcome: Outcome) -> Vec<Effect<H, T>> {
+    pub fn check_in(&mut self, now: Moment, grant: &Grant<H>, outcome: Outcome) -> Vec<Effect<H, T>> {
         let mut effects = Vec::new();
-        self.admitted_bytes -= bytes;
+        let key = grant.key;
+        let answer = match outcome {
+            Outcome::Unused => "unused",
+            Outcome::Done { .. } => "done",
+            Outcome::Broken(_) => "broken",
+            Outcome::Lost => "lost",
+        };
+        let early = self.answered_early.remove(&grant.entry);
+        if !early && !self.answer(grant.entry, answer, &mut effects) {
+            return effects;
+        }
+        self.admitted_bytes = self.admitted_bytes.saturating_sub(grant.bytes);
         if let Outcome::Lost = outcome {
             self.books.lost();
+        }
+        if !early && matches!(outcome, Outcome::Lost | Outcome::Broken(_)) {
+            self.strike(now, grant.input, &mut effects);
         }
         let Some(child) = self.child_mut(key) else {
             return effects;
         };
         let leased_for = now.since(child.since);
+        child.entry = None;
         match outcome {
             Outcome::Unused => self.feed(now, key, Input::CheckInFit, &mut effects),
-            Outcome::Done { jobs, usage } => {
-                child.jobs += jobs;
-                child.usage = usage;
-                let due = child.limits.due(child.jobs, &usage);
-                self.books.done(jobs, leased_for);
-                if due == Some(RecycleReason::Unhealthy) {
-                    let exit = Exit::Recycled(RecycleReason::Unhealthy);
-                    self.feed(now, key, Input::CheckInUnfit(exit), &mut effects);
-                } else {
-                    self.feed(now, key, Input::CheckInFit, &mut effects);
-                    if let Some(reason) = due {
-                        self.recycle(now, key, reason, &mut effects);
-                    }
-                }
-            }
-            Outcome::Broken(why) => {
-                self.feed(now, key, Input::CheckInUnfit(Exit::Broken(why)), &mut effects);
-            }
+            Outcome::Done { jobs, usage } => self.done(now, key, jobs, usage, leased_for, &mut effects),
+            Outcome::Broken(why) => self.feed(now, key, Input::CheckInUnfit(Exit::Broken(why)), &mut effects),
             // Its end is on the way and will say why. Until then it is not lent; the kill makes sure.
             Outcome::Lost => {
                 if let Some(handle) = child.handle.clone() {
@@ -346,63 +461,83 @@ impl<H: Clone, T> PoolCore<H, T> {
         effects
     }
 
-    /// Replaces the child of `slot` by plan, as an operator asks for. `false` if it cannot be begun now.
-    pub(crate) fn retire(&mut self, now: Moment, slot: u32) -> (bool, Vec<Effect<H, T>>) {
-        let mut effects = Vec::new();
-        let serving = self.slots.get(slot as usize).and_then(|slot| {
-            slot.children.iter().find(|child| child.state.occupies() && child.up.is_some()).map(|child| child.generation)
-        });
-        let begun = serving.is_some_and(|generation| {
-            let key = Key { slot, generation };
-            self.recycle(now, key, RecycleReason::Operator, &mut effects)
-        });
-        (begun, effects)
+    /// The jobs of a lease have ended, and their child says what it uses.
+    fn done(&mut self, now: Moment, key: Key, jobs: u64, usage: Usage, leased_for: Duration, effects: &mut Vec<Effect<H, T>>) {
+        self.books.done(jobs, leased_for);
+        let Some(child) = self.child_mut(key) else { return };
+        child.jobs += jobs;
+        child.usage = usage;
+        let age = child.up.map_or(Duration::ZERO, |up| now.since(up));
+        let due = child.limits.due(child.jobs, age);
+        let jobs_done = child.jobs;
+        let (before, level) = (child.memory.level(), child.memory.sample(usage.bytes));
+        let found = child.leak.as_mut().and_then(|leak| leak.sample(age, jobs_done, usage.bytes));
+        self.tell_memory(key, before, level, usage.bytes, effects);
+        if let Some(leak) = found {
+            self.leak_found(now, key, leak, effects);
+        }
+        if !usage.healthy {
+            self.feed(now, key, Input::CheckInUnfit(Exit::Recycled(RecycleReason::Unhealthy)), effects);
+        } else if level == MemoryLevel::Fatal {
+            self.feed(now, key, Input::CheckInUnfit(Exit::OutOfMemory(usage.bytes)), effects);
+        } else if level == MemoryLevel::Hard {
+            self.feed(now, key, Input::CheckInUnfit(Exit::Recycled(RecycleReason::Bytes)), effects);
+        } else {
+            self.slots[key.slot as usize].sickly = false;
+            self.feed(now, key, Input::CheckInFit, effects);
+            let soft = (level == MemoryLevel::Soft).then_some(RecycleReason::Bytes);
+            if let Some(reason) = due.or(soft) {
+                self.recycle(now, key, reason, effects);
+            }
+            self.recycle_leaking(now, effects);
+        }
+        if self.phase == Phase::Probing {
+            self.recover(now, effects);
+        }
     }
 
-    /// Begins a replacement, unless one is under way: at most one child of a pool retires at a time.
-    fn recycle(&mut self, now: Moment, key: Key, reason: RecycleReason, effects: &mut Vec<Effect<H, T>>) -> bool {
-        // One that was condemned during its last job comes back as well, and has been replaced already.
-        let serves = self.child(key).is_some_and(|child| child.up.is_some() && child.state.occupies());
-        let slot = &self.slots[key.slot as usize];
-        let standing = slot.children.iter().filter(|child| child.state.occupies()).count();
-        if self.phase != Phase::Open || self.recycling.is_some() || !serves || standing != 1 || now < slot.recycle_not_before {
-            return false;
+    /// The probe has shown that the pool can serve: open the rest.
+    fn recover(&mut self, now: Moment, effects: &mut Vec<Effect<H, T>>) {
+        let stands = self.slots.first().is_some_and(|slot| slot.children.iter().any(Child::serves));
+        if stands {
+            self.phase = Phase::Open;
+            effects.push(Effect::Tell(Event::PoolRecovered { pool: self.spec.name.clone() }));
+            self.fill(now, effects);
         }
-        effects.push(Effect::Tell(Event::RecycleStarted { child: key.within(&self.spec.name), reason }));
-        let new = self.start(key.slot, now, Duration::ZERO, effects);
-        self.recycling = Some(Recycling { old: key, new, reason });
-        true
+    }
+
+    /// A child ended under a job of `input`.
+    fn strike(&mut self, now: Moment, input: Option<u64>, effects: &mut Vec<Effect<H, T>>) {
+        let Some(key) = input else { return };
+        if self.quarantine.strike(now, key) {
+            let expires_in = self.spec.quarantine.expiry;
+            effects.push(Effect::Tell(Event::Quarantined { pool: self.spec.name.clone(), key, expires_in }));
+        }
     }
 
     /// Books a new child for `slot` and asks for its start.
     fn start(&mut self, slot: u32, now: Moment, delay: Duration, effects: &mut Vec<Effect<H, T>>) -> Key {
-        let limits = self.spec.recycle.draw(&mut self.rng);
         let place = &mut self.slots[slot as usize];
         place.last_generation += 1;
         let key = Key { slot, generation: place.last_generation };
-        place.children.push(Child {
-            generation: key.generation,
-            state: ChildState::Starting,
-            since: now,
-            due: now + delay,
-            up: None,
-            handle: None,
-            limits,
-            lease: 0,
-            jobs: 0,
-            usage: Usage::NONE,
-        });
+        place.children.push(Child::new(key.generation, now, now + delay, &self.spec, &mut self.rng));
         effects.push(Effect::Start { key, delay });
+        let standing = self.children().filter(|child| child.state.occupies()).count();
+        if standing > self.spec.size as usize + 1 {
+            let what = format!("{standing} children in a pool of {}", self.spec.size);
+            self.violated(Invariant::I3.label(), what, effects);
+        }
         key
     }
 
     /// Whether `key` is still wanted: asked before a start that had to wait.
-    pub(crate) fn wants(&self, key: Key) -> bool {
-        self.phase == Phase::Open && self.child(key).is_some_and(|child| child.state == ChildState::Starting)
+    #[must_use]
+    pub fn wants(&self, key: Key) -> bool {
+        self.is_open() && self.child(key).is_some_and(|child| child.state == ChildState::Starting)
     }
 
     /// A child stands.
-    pub(crate) fn started(&mut self, now: Moment, key: Key, handle: H) -> Vec<Effect<H, T>> {
+    pub fn started(&mut self, now: Moment, key: Key, handle: H) -> Vec<Effect<H, T>> {
         let mut effects = Vec::new();
         let Some(child) = self.child_mut(key) else {
             // Nobody remembers it: the pool was opened anew meanwhile.
@@ -427,12 +562,12 @@ impl<H: Clone, T> PoolCore<H, T> {
     }
 
     /// A start has failed, and there is no child.
-    pub(crate) fn start_failed(&mut self, now: Moment, key: Key, why: String) -> Vec<Effect<H, T>> {
+    pub fn start_failed(&mut self, now: Moment, key: Key, why: String) -> Vec<Effect<H, T>> {
         self.ended(now, key, Exit::StartFailed(why))
     }
 
     /// A child's actor is gone; `exit` is what was seen from outside.
-    pub(crate) fn ended(&mut self, now: Moment, key: Key, exit: Exit) -> Vec<Effect<H, T>> {
+    pub fn ended(&mut self, now: Moment, key: Key, exit: Exit) -> Vec<Effect<H, T>> {
         let mut effects = Vec::new();
         if self.child(key).is_none() {
             return effects;
@@ -446,7 +581,7 @@ impl<H: Clone, T> PoolCore<H, T> {
         if !told.is_planned() {
             self.last_failure = Some(told.clone());
         }
-        effects.push(Effect::Tell(Event::ChildEnded { child: key.within(&self.spec.name), exit: told }));
+        effects.push(Effect::Tell(Event::ChildEnded { child: key.within(&self.spec.name), exit: told.clone() }));
         let recycling = self.recycling;
         if recycling.is_some_and(|recycling| recycling.old == key || recycling.new == key) {
             self.recycling = None;
@@ -464,6 +599,10 @@ impl<H: Clone, T> PoolCore<H, T> {
             self.remove(key);
         }
         self.settle_recycling();
+        if let Exit::Recycled(_) = told {
+            // Under pressure the slot was left empty until its child was gone.
+            self.fill(now, &mut effects);
+        }
         if self.phase == Phase::Draining && self.is_empty() {
             self.phase = Phase::Closed;
             effects.push(Effect::Drained);
@@ -473,21 +612,35 @@ impl<H: Clone, T> PoolCore<H, T> {
 
     /// A child would not end the job of its lease number `lease`: it goes now, and its slot is filled again. If
     /// that lease has come back meanwhile, whoever has the child now is not to blame.
-    pub(crate) fn condemn(&mut self, now: Moment, key: Key, lease: u64, exit: Exit) -> Vec<Effect<H, T>> {
+    pub fn condemn(&mut self, now: Moment, key: Key, lease: u64, exit: Exit) -> Vec<Effect<H, T>> {
         let mut effects = Vec::new();
-        let still_out = self
-            .child(key)
-            .is_some_and(|child| child.lease == lease && matches!(child.state, ChildState::Leased | ChildState::Retiring(_)));
-        if still_out {
-            self.feed(now, key, Input::Condemn(exit), &mut effects);
+        let Some(child) = self.child_mut(key).filter(|child| child.lease == lease && child.is_out()) else {
+            return effects;
+        };
+        let (entry, input) = (child.entry, child.input);
+        // Its caller is told now; the lease itself comes back when the child lets go of it, if ever.
+        if let Some(entry) = entry.filter(|entry| !self.answered_early.contains(entry)) {
+            self.answer(entry, exit.label(), &mut effects);
+            self.answered_early.insert(entry);
+            self.strike(now, input, &mut effects);
         }
+        self.feed(now, key, Input::Condemn(exit), &mut effects);
         effects
     }
 
+    /// Why the pool sends `key` away in the middle of a job, if it does.
+    #[must_use]
+    pub fn condemned(&self, key: Key) -> Option<Exit> {
+        match &self.child(key)?.state {
+            ChildState::Stopping(exit) => Some(exit.clone()).filter(|exit| !exit.is_planned()),
+            ChildState::Starting | ChildState::Idle | ChildState::Leased | ChildState::Retiring(_) | ChildState::Ended(_) => None,
+        }
+    }
+
     /// No more leases; whoever waits is refused, idle children stop, leased ones after their job.
-    pub(crate) fn drain(&mut self, now: Moment) -> Vec<Effect<H, T>> {
+    pub fn drain(&mut self, now: Moment) -> Vec<Effect<H, T>> {
         let mut effects = Vec::new();
-        if self.phase == Phase::Open {
+        if self.is_open() {
             self.phase = Phase::Draining;
         }
         let pool = self.spec.name.to_string();
@@ -508,7 +661,7 @@ impl<H: Clone, T> PoolCore<H, T> {
     }
 
     /// The pool's actor is gone, and its children with it: nothing can be lent until it is opened again.
-    pub(crate) fn close(&mut self) -> Vec<Effect<H, T>> {
+    pub fn close(&mut self) -> Vec<Effect<H, T>> {
         let mut effects = Vec::new();
         if self.phase != Phase::Spent {
             self.phase = Phase::Closed;
@@ -557,9 +710,8 @@ impl<H: Clone, T> PoolCore<H, T> {
                 effects.extend(handle.map(|handle| Effect::Kill { handle }));
             }
             Action::Violation => {
-                self.books.violation();
                 let what = format!("{} was {from} and got {by}", key.within(&self.spec.name));
-                effects.push(Effect::Tell(Event::InvariantViolated { pool: self.spec.name.clone(), what }));
+                self.violated("machine", what, effects);
             }
         }
         if let Some(exit) = left_with {
@@ -568,35 +720,23 @@ impl<H: Clone, T> PoolCore<H, T> {
         self.settle_recycling();
     }
 
-    /// A replacement is over once it stands and the old child serves no more, however long that takes to go.
-    fn settle_recycling(&mut self) {
-        let over = self.recycling.is_some_and(|recycling| {
-            let stands = self.child(recycling.new).is_some_and(|child| child.up.is_some());
-            let gone = self
-                .child(recycling.old)
-                .is_none_or(|child| matches!(child.state, ChildState::Stopping(_) | ChildState::Ended(_)));
-            stands && gone
-        });
-        if over {
-            self.recycling = None;
-        }
-    }
-
     fn serve_waiters(&mut self, now: Moment, effects: &mut Vec<Effect<H, T>>) {
-        while let Some(waiter) = self.waiters.front() {
+        while let Some(waiter) = self.line.front() {
             if waiter.deadline <= now {
                 // Its own task will find out by its timer; it must not take a child with it.
-                if let Some(late) = self.waiters.pop_front() {
+                if let Some(late) = self.line.pop() {
                     self.admitted_bytes -= late.bytes;
+                    self.answer(late.entry, "deadline", effects);
                     self.books.timed_out();
                 }
                 continue;
             }
-            let bytes = waiter.bytes;
-            let Some(grant) = self.hand(now, bytes) else {
+            let ask = Ask { bytes: waiter.bytes, deadline: waiter.deadline, key: waiter.key, priority: Priority::Interactive };
+            let entry = waiter.entry;
+            let Some(grant) = self.hand(now, ask, Some(entry)) else {
                 return;
             };
-            if let Some(waiter) = self.waiters.pop_front() {
+            if let Some(waiter) = self.line.pop() {
                 effects.push(Effect::Grant { token: waiter.token, grant });
             }
         }
@@ -605,47 +745,60 @@ impl<H: Clone, T> PoolCore<H, T> {
     /// A child has left its place with `exit`: fill it again, unless somebody already stands there.
     fn refill(&mut self, now: Moment, left: Key, exit: Exit, lived: Duration, effects: &mut Vec<Effect<H, T>>) {
         let slot = left.slot;
-        let place = &mut self.slots[slot as usize];
-        let taken = place.children.iter().any(|child| child.state.occupies());
-        if self.phase != Phase::Open {
+        if !self.is_open() {
             return;
         }
         if let Exit::Recycled(reason) = exit {
-            // Without a replacement at hand only the unhealthy leave; the others wait for theirs.
-            if !taken {
-                // One may stop politely at a time; if they come faster than they go, the earlier ones are killed.
-                effects.extend(place.children.iter().filter_map(|child| {
-                    let earlier = child.generation != left.generation && matches!(child.state, ChildState::Stopping(_));
-                    let handle = child.handle.clone().filter(|_| earlier)?;
-                    Some(Effect::Kill { handle })
-                }));
-                self.books.recycled(reason);
-                self.start(slot, now, Duration::ZERO, effects);
-            }
+            self.refill_recycled(now, left, reason, lived, effects);
             return;
         }
-        if !self.budget.take(now) {
+        let Some(cause) = exit.cause() else { return };
+        // A probe that fails has answered the question.
+        if self.phase == Phase::Probing || !self.budgets.take(now, cause) {
             self.spend(now, exit, effects);
             return;
         }
-        self.books.restarted(&exit);
-        if taken {
+        self.books.restarted(cause);
+        self.audit_restart(now, effects);
+        let target = self.target();
+        let place = &mut self.slots[slot as usize];
+        if place.is_taken() || slot >= target {
             return;
         }
         let delay = match exit {
             Exit::StartFailed(_) => place.backoff.after_failed_start(&mut self.rng),
-            Exit::Recycled(_) | Exit::Shutdown | Exit::Panicked(_) | Exit::Broken(_) | Exit::Hung | Exit::Killed => {
-                place.backoff.after_crash(lived, &mut self.rng)
-            }
+            Exit::Recycled(_)
+            | Exit::Shutdown
+            | Exit::Panicked(_)
+            | Exit::Broken(_)
+            | Exit::Hung
+            | Exit::OutOfMemory(_)
+            | Exit::Killed
+            | Exit::Finished
+            | Exit::Escalated(_) => place.backoff.after_crash(lived, &mut self.rng),
         };
         let key = self.start(slot, now, delay, effects);
         effects.push(Effect::Tell(Event::RestartScheduled { child: key.within(&self.spec.name), cause: exit, delay }));
     }
 
+    /// Counts a restart once more, apart from the budget that allowed it.
+    fn audit_restart(&mut self, now: Moment, effects: &mut Vec<Effect<H, T>>) {
+        let allowed = self.spec.restarts.any;
+        while self.audit.front().is_some_and(|then| now.since(*then) >= allowed.period) {
+            self.audit.pop_front();
+        }
+        self.audit.push_back(now);
+        if self.audit.len() > allowed.intensity as usize {
+            let what = format!("{} restarts within {:?}, {} allowed", self.audit.len(), allowed.period, allowed.intensity);
+            self.audit.pop_front();
+            self.violated(Invariant::I5.label(), what, effects);
+        }
+    }
+
     fn spend(&mut self, now: Moment, cause: Exit, effects: &mut Vec<Effect<H, T>>) {
         self.phase = Phase::Spent;
         effects.push(Effect::Tell(Event::BudgetSpent { pool: self.spec.name.clone(), cause: cause.clone() }));
-        let error = self.unavailable();
+        let error = self.unavailable(now);
         self.refuse_all(&error, effects);
         for key in self.keys() {
             self.feed(now, key, Input::Condemn(Exit::Shutdown), effects);
@@ -654,11 +807,33 @@ impl<H: Clone, T> PoolCore<H, T> {
     }
 
     fn refuse_all(&mut self, error: &LeaseError, effects: &mut Vec<Effect<H, T>>) {
-        while let Some(waiter) = self.waiters.pop_front() {
-            self.admitted_bytes -= waiter.bytes;
-            self.books.refused(error);
-            effects.push(Effect::Refuse { token: waiter.token, error: error.clone() });
+        while let Some(waiter) = self.line.pop() {
+            self.refuse(waiter, error.clone(), effects);
         }
+    }
+
+    fn refuse(&mut self, waiter: Waiter<T>, error: LeaseError, effects: &mut Vec<Effect<H, T>>) {
+        self.admitted_bytes -= waiter.bytes;
+        self.answer(waiter.entry, "refused", effects);
+        self.books.refused(&error);
+        effects.push(Effect::Refuse { token: waiter.token, error });
+    }
+
+    /// Closes the ledger's `entry`. `false` if it was not open, which is told.
+    fn answer(&mut self, entry: u64, answer: &'static str, effects: &mut Vec<Effect<H, T>>) -> bool {
+        match self.ledger.answer(entry, answer) {
+            Ok(()) => true,
+            Err(violation) => {
+                self.violated(violation.invariant().label(), format!("{violation:?} with {answer}"), effects);
+                false
+            }
+        }
+    }
+
+    fn violated(&mut self, invariant: &'static str, what: String, effects: &mut Vec<Effect<H, T>>) {
+        self.books.violation(invariant);
+        tracing::error!(pool = %self.spec.name, invariant, what, "invariant violated");
+        effects.push(Effect::Tell(Event::InvariantViolated { pool: self.spec.name.clone(), invariant, what }));
     }
 
     fn child(&self, key: Key) -> Option<&Child<H>> {
@@ -669,6 +844,10 @@ impl<H: Clone, T> PoolCore<H, T> {
     fn child_mut(&mut self, key: Key) -> Option<&mut Child<H>> {
         let slot = self.slots.get_mut(key.slot as usize)?;
         slot.children.iter_mut().find(|child| child.generation == key.generation)
+    }
+
+    fn children(&self) -> impl Iterator<Item = &Child<H>> {
+        self.slots.iter().flat_map(|slot| &slot.children)
     }
 
     fn remove(&mut self, key: Key) {
@@ -690,18 +869,31 @@ impl<H: Clone, T> PoolCore<H, T> {
     }
 
     /// Whether the pool is open, and whether it may be again.
-    pub(crate) fn phase(&self) -> Phase {
+    #[must_use]
+    pub fn phase(&self) -> Phase {
         self.phase
     }
 
     /// Children that serve.
-    pub(crate) fn serving(&self) -> usize {
-        let children = self.slots.iter().flat_map(|slot| &slot.children);
-        children.filter(|child| child.up.is_some() && child.state.occupies()).count()
+    #[must_use]
+    pub fn serving(&self) -> usize {
+        self.children().filter(|child| child.serves()).count()
+    }
+
+    /// The handles of all children that stand, to read their progress from.
+    #[must_use]
+    pub fn standing(&self) -> Vec<(Key, H)> {
+        let mut standing = Vec::new();
+        for (slot, place) in (0..).zip(&self.slots) {
+            let up = place.children.iter().filter_map(|child| Some((child.generation, child.handle.clone()?)));
+            standing.extend(up.map(|(generation, handle)| (Key { slot, generation }, handle)));
+        }
+        standing
     }
 
     /// The pool as data.
-    pub(crate) fn snapshot(&self, now: Moment) -> PoolSnapshot {
+    #[must_use]
+    pub fn snapshot(&self, now: Moment) -> PoolSnapshot {
         let mut children = Vec::new();
         for (slot, place) in (0..).zip(&self.slots) {
             children.extend(place.children.iter().map(|child| {
@@ -714,34 +906,35 @@ impl<H: Clone, T> PoolCore<H, T> {
                     age: child.up.map_or(Duration::ZERO, |up| now.since(up)),
                     jobs: child.jobs,
                     usage: child.usage,
+                    memory: child.memory.level(),
+                    answers: child.watchdog.step().is_none(),
+                    hang_step: child.watchdog.step(),
+                    leak: child.leaks.map(|(leak, _)| leak),
                     starts_in: waits.then(|| child.due.since(now)),
                 }
             }));
         }
+        let spent_for = |at: Moment| at.since(now);
         PoolSnapshot {
             name: self.spec.name.clone(),
             phase: self.phase.label(),
             size: self.spec.size,
-            waiting: self.waiters.len(),
+            target: self.target(),
+            pressure: self.pressure,
+            waiting: self.line.len(),
+            open_entries: self.ledger.open(),
             admitted_bytes: self.admitted_bytes,
             max_bytes: self.spec.max_bytes,
-            counts: self.books.counts(),
+            quarantined: self.quarantine.refused(now),
+            back_in: self.back_at.filter(|_| self.phase == Phase::Spent).map(spent_for),
+            counts: self.books.counts(&self.ledger),
             last_failure: self.last_failure.clone(),
             children,
         }
     }
 }
 
-impl<H> Child<H> {
-    fn on(&mut self, input: Input, now: Moment) -> Action {
-        let before = self.state.label();
-        let action = self.state.on(input);
-        if self.state.label() != before {
-            self.since = now;
-        }
-        action
-    }
+/// A leak, as the books carry it to whoever tells it.
+fn leak_event(pool: &std::sync::Arc<str>, key: Key, leak: Leak) -> Event {
+    Event::LeakFound { child: key.within(pool), leak }
 }
-
-#[cfg(test)]
-mod tests;

@@ -16,16 +16,42 @@ use crate::error::LeaseError;
 use crate::event::{Bus, Event};
 use crate::exit::Exit;
 use crate::id::Key;
-use crate::lease::Lease;
-use crate::pool::core::{Effect, Lend, Outcome, Phase, PoolCore};
+use crate::lease::{Demand, Lease};
+use crate::pool::core::{Ask, Effect, Grant, Lend, Outcome, Phase, PoolCore};
 use crate::pool::spec::PoolSpec;
 use crate::pool::supervisor::PoolMessage;
+use crate::pressure::Pressure;
+use crate::progress::{Interrupt, Progress};
 use crate::snapshot::PoolSnapshot;
+use crate::watchdog::Reading;
 use crate::worker::Worker;
 
-pub(crate) type ChildRef<W> = ActorRef<Run<W>>;
+/// A child that stands, as its pool holds it.
+pub(crate) struct ChildHandle<W: Worker> {
+    pub(crate) actor: ActorRef<Run<W>>,
+    pub(crate) progress: Progress,
+    pub(crate) interrupt: Option<Arc<dyn Interrupt>>,
+}
+
+impl<W: Worker> ChildHandle<W> {
+    /// Kills the actor, which drops the worker at its next await point, and what the worker runs outside of itself.
+    pub(crate) fn kill(&self) {
+        self.progress.cancel();
+        self.actor.kill();
+        if let Some(interrupt) = &self.interrupt {
+            interrupt.kill();
+        }
+    }
+}
+
+impl<W: Worker> Clone for ChildHandle<W> {
+    fn clone(&self) -> Self {
+        Self { actor: self.actor.clone(), progress: self.progress.clone(), interrupt: self.interrupt.clone() }
+    }
+}
+
 type Granted<W> = Result<Lease<W>, LeaseError>;
-type PoolEffect<W> = Effect<ChildRef<W>, Token<W>>;
+type PoolEffect<W> = Effect<ChildHandle<W>, Token<W>>;
 
 /// The way back to a waiting caller.
 pub(crate) struct Token<W: Worker> {
@@ -38,7 +64,7 @@ pub(crate) struct Shared<W: Worker> {
     pub(crate) worker: Arc<W::Spec>,
     clock: Clock,
     bus: Bus,
-    core: Mutex<PoolCore<ChildRef<W>, Token<W>>>,
+    core: Mutex<PoolCore<ChildHandle<W>, Token<W>>>,
     actor: Mutex<Option<ActorRef<PoolMessage<W>>>>,
     /// Changes whenever the number of serving children may have, or the pool's phase.
     changed: watch::Sender<()>,
@@ -76,16 +102,15 @@ impl<W: Worker> Shared<W> {
         self.changed.subscribe()
     }
 
-    pub(crate) fn ask(self: &Arc<Self>, bytes: u64, deadline: Instant) -> Asked<W> {
+    pub(crate) fn ask(self: &Arc<Self>, demand: Demand) -> Asked<W> {
+        let deadline = demand.deadline;
+        let ask = Ask { bytes: demand.bytes, deadline: self.clock.moment(deadline), priority: demand.priority, key: demand.key };
         let mut answer = None;
-        let lend = {
-            let mut core = self.lock();
-            core.lend(self.clock.now(), bytes, self.clock.moment(deadline), || {
-                let (sender, receiver) = oneshot::channel();
-                answer = Some(receiver);
-                Token { sender, deadline }
-            })
-        };
+        let lend = self.lock().lend(self.clock.now(), ask, || {
+            let (sender, receiver) = oneshot::channel();
+            answer = Some(receiver);
+            Token { sender, deadline }
+        });
         match (lend, answer) {
             (Lend::Granted(grant), _) => Asked::Granted(Lease::new(Arc::clone(self), grant, deadline)),
             (Lend::Queued(id), Some(answer)) => Asked::Queued(id, answer),
@@ -98,12 +123,38 @@ impl<W: Worker> Shared<W> {
         self.lock().cancel_wait(id, timed_out);
     }
 
-    pub(crate) fn check_in(self: &Arc<Self>, key: Key, bytes: u64, outcome: Outcome) {
-        self.decide(|core, now| core.check_in(now, key, bytes, outcome));
+    pub(crate) fn check_in(self: &Arc<Self>, grant: &Grant<ChildHandle<W>>, outcome: Outcome) {
+        self.decide(|core, now| core.check_in(now, grant, outcome));
     }
 
     pub(crate) fn condemn(self: &Arc<Self>, key: Key, lease: u64, exit: Exit) {
         self.decide(|core, now| core.condemn(now, key, lease, exit));
+    }
+
+    /// Why the pool itself sends `key` away in the middle of a job, if it does.
+    pub(crate) fn condemned(&self, key: Key) -> Option<Exit> {
+        self.lock().condemned(key)
+    }
+
+    /// The governor's level.
+    pub(crate) fn pressed(self: &Arc<Self>, pressure: Pressure) {
+        self.decide(|core, now| core.pressed(now, pressure));
+    }
+
+    /// The supervisor says when the pool is started again.
+    pub(crate) fn back_in(&self, delay: Duration) {
+        self.lock().back_in(self.clock.now(), delay);
+    }
+
+    /// Looks at all children once.
+    pub(crate) fn tick(self: &Arc<Self>) {
+        // The probe may read a file; not under the lock.
+        let memory = self.spec.memory.as_ref().and_then(|probe| probe.bytes());
+        self.decide(|core, now| {
+            let standing = core.standing();
+            let readings: Vec<(Key, Reading)> = standing.iter().map(|(key, handle)| (*key, handle.progress.reading())).collect();
+            core.tick(now, &readings, memory)
+        });
     }
 
     /// A caller has gone in the middle of a job: see to it that its child lets go of it.
@@ -127,7 +178,7 @@ impl<W: Worker> Shared<W> {
         self.bus.tell(Event::ChildStarting { child });
     }
 
-    pub(crate) fn started(self: &Arc<Self>, key: Key, child: ChildRef<W>) {
+    pub(crate) fn started(self: &Arc<Self>, key: Key, child: ChildHandle<W>) {
         self.decide(|core, now| core.started(now, key, child));
         self.changed.send_replace(());
     }
@@ -183,7 +234,7 @@ impl<W: Worker> Shared<W> {
         self.lock().snapshot(self.clock.now())
     }
 
-    fn decide(self: &Arc<Self>, decision: impl FnOnce(&mut PoolCore<ChildRef<W>, Token<W>>, Moment) -> Vec<PoolEffect<W>>) {
+    fn decide(self: &Arc<Self>, decision: impl FnOnce(&mut PoolCore<ChildHandle<W>, Token<W>>, Moment) -> Vec<PoolEffect<W>>) {
         let (effects, turned) = {
             let mut core = self.lock();
             let before = core.phase();
@@ -196,7 +247,7 @@ impl<W: Worker> Shared<W> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, PoolCore<ChildRef<W>, Token<W>>> {
+    fn lock(&self) -> MutexGuard<'_, PoolCore<ChildHandle<W>, Token<W>>> {
         // The books are plain data and every change to them is complete before anything can panic.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -205,8 +256,14 @@ impl<W: Worker> Shared<W> {
         for effect in effects {
             match effect {
                 Effect::Start { key, delay } => self.tell_actor(PoolMessage::Start { key, delay }),
-                Effect::Stop { handle } => handle.stop(None),
+                Effect::Stop { handle } => handle.actor.stop(None),
                 Effect::Kill { handle } => handle.kill(),
+                Effect::Cancel { handle } => handle.progress.cancel(),
+                Effect::Interrupt { handle } => {
+                    if let Some(interrupt) = &handle.interrupt {
+                        interrupt.interrupt();
+                    }
+                }
                 Effect::Grant { token, grant } => {
                     let lease = Lease::new(Arc::clone(self), grant, token.deadline);
                     // A caller that has gone gives the lease back by dropping it.

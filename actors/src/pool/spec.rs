@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::leak::LeakPolicy;
+use crate::memory::MemoryProbe;
+use crate::quarantine::QuarantinePolicy;
 use crate::recycle::RecycleLimits;
-use crate::restart::{BackoffSpec, RestartIntensity};
+use crate::restart::{BackoffSpec, RestartPolicy};
+use crate::watchdog::HangPolicy;
 
 /// Sizes, bounds and policies of one pool.
 #[derive(Clone, Debug)]
@@ -13,14 +17,16 @@ pub struct PoolSpec {
     pub name: Arc<str>,
     /// Children kept. At least 1. During a recycle one more may exist.
     pub size: u32,
+    /// Children kept when memory is short. Default 1.
+    pub min_size: u32,
     /// Callers that may wait. Default 1,024: more than any deadline can serve, and small.
     pub max_waiting: usize,
     /// Bytes of all jobs waiting and running. Default 256 MiB.
     pub max_bytes: u64,
     /// When healthy children are replaced. Default never.
     pub recycle: RecycleLimits,
-    /// Restarts allowed before the pool gives up. Default 5 in 10 s.
-    pub restarts: RestartIntensity,
+    /// Restarts allowed before the pool gives up, of all causes together and of single ones. Default 5 in 10 s.
+    pub restarts: RestartPolicy,
     /// Delays before restarts. Default 10 ms up to 1 s, forgiven after 5 min.
     pub backoff: BackoffSpec,
     /// How long a worker may take to start. Default 30 s.
@@ -30,6 +36,16 @@ pub struct PoolSpec {
     /// How long past its deadline a job may take to end by itself, and then to be cancelled. Default 100 ms
     /// each: a worker that knows its deadline ends within one tick of its own clock.
     pub cancel_grace: Duration,
+    /// When a job is taken for hanging before its deadline. Default never.
+    pub hang: HangPolicy,
+    /// When an input is taken for poison. Default 3 children within 10 min, refused for 10 min.
+    pub quarantine: QuarantinePolicy,
+    /// How leaking children are found and recycled. Default not at all.
+    pub leak: Option<LeakPolicy>,
+    /// What all children hold together, to see whether a recycle gave memory back. Default none.
+    pub memory: Option<Arc<dyn MemoryProbe>>,
+    /// How often children are looked at. Default every second, or four times within the shortest budget of a phase.
+    pub tick: Duration,
     /// Seed of all jitter. Default 0; a fixed seed makes the policies repeat themselves exactly.
     pub seed: u64,
 }
@@ -41,10 +57,11 @@ impl PoolSpec {
         Self {
             name: name.into(),
             size: size.max(1),
+            min_size: 1,
             max_waiting: 1024,
             max_bytes: 256 << 20,
             recycle: RecycleLimits::NEVER,
-            restarts: RestartIntensity { intensity: 5, period: Duration::from_secs(10) },
+            restarts: RestartPolicy::any(5, Duration::from_secs(10)),
             backoff: BackoffSpec {
                 base: Duration::from_millis(10),
                 cap: Duration::from_secs(1),
@@ -53,7 +70,18 @@ impl PoolSpec {
             start_timeout: Duration::from_secs(30),
             stop_grace: Duration::from_secs(5),
             cancel_grace: Duration::from_millis(100),
+            hang: HangPolicy::DEADLINE_ONLY,
+            quarantine: QuarantinePolicy::default(),
+            leak: None,
+            memory: None,
+            tick: Duration::from_secs(1),
             seed: 0,
         }
+    }
+
+    /// The time between two looks at the children.
+    pub(crate) fn tick_every(&self) -> Duration {
+        let shortest = self.hang.shortest().map_or(self.tick, |budget| (budget / 4).min(self.tick));
+        shortest.max(Duration::from_millis(5))
     }
 }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use crate::child::{ChildActor, ChildArguments};
-use crate::exit::Exit;
+use crate::exit::{Exit, FailedWith};
 use crate::id::Key;
-use crate::pool::shared::{ChildRef, Shared};
+use crate::pool::shared::{ChildHandle, Shared};
+use crate::progress::Progress;
 use crate::task::spawn_named;
 use crate::worker::Worker;
 
@@ -23,7 +25,7 @@ pub(crate) enum PoolMessage<W: Worker> {
     },
     Up {
         key: Key,
-        child: ChildRef<W>,
+        child: ChildHandle<W>,
     },
     NotUp {
         key: Key,
@@ -37,6 +39,8 @@ pub(crate) enum PoolMessage<W: Worker> {
     Escalate {
         cause: Exit,
     },
+    /// Look at the children.
+    Tick,
     Drained,
 }
 
@@ -68,6 +72,8 @@ impl<W: Worker> Actor for PoolActor<W> {
 
     async fn pre_start(&self, myself: ActorRef<Self::Msg>, shared: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
         let id = myself.get_id();
+        // Skips what was missed, so a slow machine gathers none; ends with the actor.
+        drop(myself.send_interval(shared.spec.tick_every(), || PoolMessage::Tick));
         shared.open(myself);
         Ok(PoolHold { id, shared, children: HashMap::new() })
     }
@@ -83,12 +89,12 @@ impl<W: Worker> Actor for PoolActor<W> {
                 spawn_named("child start", start(Arc::clone(&state.shared), myself, key, delay));
             }
             PoolMessage::Up { key, child } => {
-                let gone = child.get_status() >= ActorStatus::Stopping;
-                state.children.insert(child.get_id(), key);
-                state.shared.started(key, child.clone());
+                let (id, gone) = (child.actor.get_id(), child.actor.get_status() >= ActorStatus::Stopping);
+                state.children.insert(id, key);
+                state.shared.started(key, child);
                 if gone {
                     // Its end was reported before its start and nobody knew it then.
-                    state.children.remove(&child.get_id());
+                    state.children.remove(&id);
                     state.shared.ended(key, Exit::Killed);
                 }
             }
@@ -101,8 +107,9 @@ impl<W: Worker> Actor for PoolActor<W> {
                 });
             }
             PoolMessage::Escalate { cause } => {
-                return Err(format!("restart budget spent, last by: {cause}").into());
+                return Err(FailedWith(Exit::Escalated(format!("restart budget spent, last by: {cause}"))).into());
             }
+            PoolMessage::Tick => state.shared.tick(),
             PoolMessage::Drained => myself.stop(None),
         }
         Ok(())
@@ -137,8 +144,15 @@ async fn start<W: Worker>(shared: Arc<Shared<W>>, pool: ActorRef<PoolMessage<W>>
     if !delay.is_zero() {
         sleep(delay).await;
     }
-    let arguments =
-        ChildArguments { spec: Arc::clone(&shared.worker), id: key.within(shared.name()), stop_grace: shared.spec.stop_grace };
+    let progress = Progress::default();
+    let (sender, interrupt) = oneshot::channel();
+    let arguments = ChildArguments {
+        spec: Arc::clone(&shared.worker),
+        id: key.within(shared.name()),
+        stop_grace: shared.spec.stop_grace,
+        progress: progress.clone(),
+        interrupt: sender,
+    };
     let starting = async {
         if shared.wants(key) {
             shared.tell_starting(key);
@@ -158,7 +172,11 @@ async fn start<W: Worker>(shared: Arc<Shared<W>>, pool: ActorRef<PoolMessage<W>>
         started = starting => started,
     };
     match started {
-        Ok(Ok((child, _))) => report.up(&child),
+        Ok(Ok((actor, _))) => {
+            // It was sent before the start was over.
+            let interrupt = interrupt.await.unwrap_or_default();
+            report.up(ChildHandle { actor, progress, interrupt });
+        }
         Ok(Err(error)) => report.not_up(innermost(&error)),
         Err(_) => report.not_up(format!("not up within {:?}", shared.spec.start_timeout)),
     }
@@ -179,10 +197,9 @@ struct Report<W: Worker> {
 }
 
 impl<W: Worker> Report<W> {
-    fn up(&mut self, child: &ChildRef<W>) {
+    fn up(&mut self, child: ChildHandle<W>) {
         self.told = true;
-        let message = PoolMessage::Up { key: self.key, child: child.clone() };
-        if self.pool.cast(message).is_err() {
+        if self.pool.cast(PoolMessage::Up { key: self.key, child: child.clone() }).is_err() {
             // Without its actor the pool is closed, and so is everything that could want this child.
             child.kill();
         }

@@ -59,6 +59,31 @@ pub struct SandboxSpec {
     pub keep_resident: usize,
     /// Native stack of a guest, in bytes. Default 1 MiB.
     pub stack: usize,
+    /// Run first on each worker's thread, such as to bind it to an account of the allocator. Default nothing.
+    pub on_thread: ThreadHook,
+}
+
+/// What is run first on each worker's thread.
+#[derive(Clone, Default)]
+pub struct ThreadHook(Option<Arc<dyn Fn() + Send + Sync>>);
+
+impl ThreadHook {
+    /// A hook that calls `hook`.
+    pub fn new(hook: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(hook)))
+    }
+
+    pub(crate) fn run(&self) {
+        if let Some(hook) = &self.0 {
+            hook();
+        }
+    }
+}
+
+impl fmt::Debug for ThreadHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "ThreadHook" } else { "no ThreadHook" })
+    }
 }
 
 impl SandboxSpec {
@@ -72,6 +97,7 @@ impl SandboxSpec {
             memory: 256 << 20,
             keep_resident: 4 << 20,
             stack: 1 << 20,
+            on_thread: ThreadHook::default(),
         }
     }
 }
@@ -119,6 +145,7 @@ pub struct Sandbox {
     ticker: Ticker,
     memory: usize,
     stack: usize,
+    on_thread: ThreadHook,
     pages: AtomicU64,
     warm_pages: AtomicU64,
 }
@@ -141,6 +168,7 @@ impl Sandbox {
             ticker,
             memory: spec.memory,
             stack: spec.stack,
+            on_thread: spec.on_thread.clone(),
             pages: AtomicU64::new(0),
             warm_pages: AtomicU64::new(0),
         };
@@ -176,6 +204,11 @@ impl Sandbox {
     /// Native stack that a guest may use, in bytes; the thread that runs it needs more.
     pub(crate) fn stack(&self) -> usize {
         self.stack
+    }
+
+    /// What each worker's thread runs first.
+    pub(crate) fn on_thread(&self) -> &ThreadHook {
+        &self.on_thread
     }
 
     /// Makes an instance and drops it again: what every page pays before its first byte.

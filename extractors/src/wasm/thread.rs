@@ -27,6 +27,7 @@ pub(crate) fn start(name: String, sandbox: Arc<Sandbox>) -> std::io::Result<Sync
     // One place: the child runs one job at a time, and a cancelled one may still be on its way out.
     let (sender, tasks) = sync_channel::<Task>(1);
     std::thread::Builder::new().name(name).stack_size(sandbox.stack() + HOST_STACK).spawn(move || {
+        sandbox.on_thread().run();
         for task in tasks {
             // The sandbox is shared, but a page changes nothing in it but counters.
             let run = AssertUnwindSafe(|| sandbox.run(&task.job, &task.cancelled));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 
-use eventmesh_actors::{ChildId, Failure, Usage, Worker};
+use eventmesh_actors::{ChildId, Failure, Progress, Usage, Worker};
 use tokio::sync::oneshot;
 
 use super::error::PageError;
@@ -32,7 +32,7 @@ impl Worker for WasmWorker {
         Ok(Self { thread, sandbox: Arc::clone(sandbox), last_page_bytes: 0, answer: None })
     }
 
-    async fn run(&mut self, job: Job) -> Result<Extracted, Failure<PageError>> {
+    async fn run(&mut self, job: Job, _progress: &Progress) -> Result<Extracted, Failure<PageError>> {
         // A page that was given up may still be on its way out, for one tick. The thread takes one at a time.
         if let Some(given_up) = &mut self.answer {
             let _ = given_up.await;

@@ -1,0 +1,456 @@
+//! Processes as children: born here, minded as long as they live, and buried here.
+//!
+//! ```text
+//!   ProcessHost ── one scratch directory per engine, locked; sweeps what dead engines have left
+//!      │ spawn
+//!      ▼
+//!   minder thread ── makes a scratch directory, starts the process in a group of its own, waits for its end,
+//!      │             kills what is left of the group, reaps it, removes the directory, tells
+//!      ▼
+//!   Process ── signals go to the whole group; dropped, it is killed at once
+//! ```
+//!
+//! - Starting does not copy this process, however large it is: no step runs between fork and exec, so the standard
+//!   library takes its `posix_spawn` way. What a child has to do to itself, it does itself: [`enter`].
+//! - The minder is the thread that the kernel ties the child's life to (`PR_SET_PDEATHSIG` looks at threads), and lives
+//!   exactly as long as the child. If this process dies in any way, so do its children.
+//! - A child's end is seen before it is reaped, so its group can still be named and nothing else can have its number.
+
+mod entry;
+mod sweep;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use crate::governor::ProcessList;
+use crate::progress::Interrupt;
+
+pub use entry::{EntryError, SelfLimits, enter};
+pub use sweep::Swept;
+
+/// In the environment of every process: which engine it belongs to.
+const INSTANCE: &str = "EVENTMESH_INSTANCE";
+/// In the environment of every process: who started it.
+const PARENT: &str = "EVENTMESH_PARENT";
+/// In the environment of every process: its scratch directory, which is also its working directory and `TMPDIR`.
+const SCRATCH: &str = "EVENTMESH_SCRATCH";
+
+/// Why a process could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The scratch directory cannot be used.
+    #[error("failed to use the scratch directory {}", path.display())]
+    Scratch {
+        /// Which.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The program did not start.
+    #[error("failed to start {}", program.display())]
+    Start {
+        /// Which.
+        program: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no thread to mind it.
+    #[error("failed to start a thread to mind a process")]
+    Minder(#[source] io::Error),
+}
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct ProcessSpec {
+    /// The program, by its path: nothing is searched for.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Its environment, besides the engine's own marks. Nothing is inherited.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Whether its standard streams are pipes to this process; otherwise they are closed, but for standard error, which
+    /// is then shared.
+    pub piped: bool,
+    /// How long it may take to end when it is asked. Default 3 s.
+    pub ask_grace: Duration,
+    /// How long it may take to end after `SIGTERM`, before `SIGKILL`. Default 2 s.
+    pub term_grace: Duration,
+}
+
+impl ProcessSpec {
+    /// `program` without arguments, with piped streams.
+    #[must_use]
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            piped: true,
+            ask_grace: Duration::from_secs(3),
+            term_grace: Duration::from_secs(2),
+        }
+    }
+
+    /// The same with one more argument.
+    #[must_use]
+    pub fn argument(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// The same with one more variable.
+    #[must_use]
+    pub fn variable(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+}
+
+#[derive(Debug)]
+struct Host {
+    directory: PathBuf,
+    instance: String,
+    /// Locked for as long as this engine lives.
+    _lock: File,
+    next: AtomicU64,
+    living: Mutex<BTreeMap<u32, Pid>>,
+    count: watch::Sender<usize>,
+    swept: Swept,
+}
+
+impl Host {
+    fn living(&self) -> MutexGuard<'_, BTreeMap<u32, Pid>> {
+        self.living.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Whatever cannot be removed is swept by the next engine.
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Where one engine's processes live. Clones are handles to the same one; two in one process share nothing.
+#[derive(Clone, Debug)]
+pub struct ProcessHost {
+    host: Arc<Host>,
+}
+
+impl ProcessHost {
+    /// Opens a host whose scratch directories lie below `root`, after sweeping what dead engines have left there:
+    /// processes that outlived them, and directories.
+    ///
+    /// # Errors
+    /// [`ProcessError::Scratch`].
+    pub fn open(root: &Path) -> Result<Self, ProcessError> {
+        let scratch = |source| ProcessError::Scratch { path: root.to_owned(), source };
+        let root = std::path::absolute(root).map_err(scratch)?;
+        let (directory, lock, swept) = sweep::claim(&root).map_err(scratch)?;
+        let instance = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let host = Host {
+            directory,
+            instance,
+            _lock: lock,
+            next: AtomicU64::new(0),
+            living: Mutex::new(BTreeMap::new()),
+            count: watch::Sender::new(0),
+            swept,
+        };
+        Ok(Self { host: Arc::new(host) })
+    }
+
+    /// What was left by dead engines and has been swept.
+    #[must_use]
+    pub fn swept(&self) -> &Swept {
+        &self.host.swept
+    }
+
+    /// The directory that holds the scratch directories of this engine.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.host.directory
+    }
+
+    /// Starts a process for `name`, which is only a name: `pool/slot#generation`.
+    ///
+    /// # Errors
+    /// See [`ProcessError`]. Then nothing is left of it.
+    pub async fn spawn(&self, spec: &ProcessSpec, name: &str) -> Result<Process, ProcessError> {
+        let (told, born) = oneshot::channel();
+        let (host, spec) = (Arc::clone(&self.host), spec.clone());
+        let ended = watch::Sender::new(None);
+        let end = ended.subscribe();
+        let (ask_grace, term_grace) = (spec.ask_grace, spec.term_grace);
+        std::thread::Builder::new()
+            .name(format!("mind {name}"))
+            .stack_size(MINDER_STACK)
+            .spawn(move || mind(&host, &spec, told, &ended))
+            .map_err(ProcessError::Minder)?;
+        let Born { pid, scratch, stdin, stdout, stderr, buried } =
+            born.await.unwrap_or_else(|_| Err(ProcessError::Minder(io::Error::other("the minder ended before the start"))))?;
+        let group = Group { pid, buried, end };
+        Ok(Process { group, scratch, stdin, stdout, stderr, ask_grace, term_grace })
+    }
+
+    /// Waits until no process is left.
+    pub async fn empty(&self) {
+        let mut count = self.host.count.subscribe();
+        // The sender lives in `self`.
+        let _ = count.wait_for(|count| *count == 0).await;
+    }
+}
+
+impl ProcessList for ProcessHost {
+    fn pids(&self) -> Vec<u32> {
+        self.host.living().keys().copied().collect()
+    }
+}
+
+/// A minder calls a handful of functions and waits.
+const MINDER_STACK: usize = 128 << 10;
+
+/// What the minder tells of a start.
+struct Born {
+    pid: Pid,
+    scratch: PathBuf,
+    stdin: Option<ChildStdin>,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    buried: Arc<Mutex<bool>>,
+}
+
+type Told = oneshot::Sender<Result<Born, ProcessError>>;
+
+/// The whole life of one process, on a thread of its own.
+fn mind(host: &Arc<Host>, spec: &ProcessSpec, told: Told, ended: &watch::Sender<Option<ExitStatus>>) {
+    let number = host.next.fetch_add(1, Ordering::Relaxed);
+    let scratch = host.directory.join(number.to_string());
+    if let Err(source) = std::fs::create_dir(&scratch) {
+        // Whoever wanted it may have gone.
+        let _ = told.send(Err(ProcessError::Scratch { path: scratch, source }));
+        return;
+    }
+    let mut child = match command(host, spec, &scratch).spawn() {
+        Ok(child) => child,
+        Err(source) => {
+            let _ = std::fs::remove_dir_all(&scratch);
+            let _ = told.send(Err(ProcessError::Start { program: spec.program.clone(), source }));
+            return;
+        }
+    };
+    let (pid, buried) = (Pid::from_child(&child), Arc::new(Mutex::new(false)));
+    host.living().insert(child.id(), pid);
+    host.count.send_modify(|count| *count += 1);
+    let born = Born {
+        pid,
+        scratch: scratch.clone(),
+        stdin: child.stdin.take(),
+        stdout: child.stdout.take(),
+        stderr: child.stderr.take(),
+        buried: Arc::clone(&buried),
+    };
+    if told.send(Ok(born)).is_err() {
+        // Nobody wants it any more.
+        kill_group(pid, Signal::KILL);
+    }
+    // Its end, but not yet its burial: as long as it is not reaped, its number names its group and nothing else.
+    let seen = loop {
+        match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+            Err(rustix::io::Errno::INTR) => {}
+            seen => break seen,
+        }
+    };
+    if let Err(error) = seen {
+        tracing::error!(%error, pid = pid.as_raw_nonzero().get(), "failed to wait for a process");
+    }
+    let status = {
+        let mut buried = buried.lock().unwrap_or_else(PoisonError::into_inner);
+        kill_group(pid, Signal::KILL);
+        *buried = true;
+        child.wait()
+    };
+    if let Err(error) = std::fs::remove_dir_all(&scratch) {
+        tracing::warn!(%error, path = %scratch.display(), "a scratch directory is left for the next sweep");
+    }
+    host.living().remove(&child.id());
+    // One that could not be waited for has no status, and is gone all the same.
+    ended.send_replace(Some(status.unwrap_or_default()));
+    host.count.send_modify(|count| *count -= 1);
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where processes are born")]
+fn command(host: &Host, spec: &ProcessSpec, scratch: &Path) -> Command {
+    let mut command = Command::new(&spec.program);
+    command
+        .args(&spec.arguments)
+        .env_clear()
+        .envs(spec.environment.iter().map(|(name, value)| (name, value)))
+        .env(INSTANCE, &host.instance)
+        .env(PARENT, std::process::id().to_string())
+        .env(SCRATCH, scratch)
+        .env("TMPDIR", scratch)
+        .current_dir(scratch)
+        .process_group(0);
+    if spec.piped {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    } else {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+    }
+    command
+}
+
+fn kill_group(pid: Pid, signal: Signal) {
+    // A group that is gone needs no signal.
+    let _ = kill_process_group(pid, signal);
+}
+
+/// The process group of a child, for whoever may have to end it.
+#[derive(Clone, Debug)]
+struct Group {
+    pid: Pid,
+    /// Whether the number has been given back; locked while it is, and while it is used.
+    buried: Arc<Mutex<bool>>,
+    end: watch::Receiver<Option<ExitStatus>>,
+}
+
+impl Group {
+    /// Signals the whole group, as long as its number is its own.
+    fn signal(&self, signal: Signal) {
+        let buried = self.buried.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*buried {
+            kill_group(self.pid, signal);
+        }
+    }
+}
+
+impl Interrupt for Group {
+    fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+/// What it took to end a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// It ended when it was asked, or before.
+    Asked,
+    /// It took `SIGTERM`.
+    Terminated,
+    /// It took `SIGKILL`.
+    Killed,
+}
+
+/// A process and its group. Dropped, the whole group is killed at once; [`Process::stop`] is the polite way.
+pub struct Process {
+    group: Group,
+    scratch: PathBuf,
+    stdin: Option<ChildStdin>,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    ask_grace: Duration,
+    term_grace: Duration,
+}
+
+impl Process {
+    /// Its number, which is also that of its group.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.group.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Its scratch directory; removed with it.
+    #[must_use]
+    pub fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// Its standard input, if it is piped and has not been taken.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.stdin.take()
+    }
+
+    /// Its standard output, if it is piped and has not been taken.
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.stdout.take()
+    }
+
+    /// Its standard error, if it is piped and has not been taken.
+    pub fn take_stderr(&mut self) -> Option<ChildStderr> {
+        self.stderr.take()
+    }
+
+    /// A way to end it from outside, for [`Worker::interrupt`](crate::Worker::interrupt).
+    #[must_use]
+    pub fn interrupter(&self) -> Arc<dyn Interrupt> {
+        Arc::new(self.group.clone())
+    }
+
+    /// Whether it is over: reaped, its group killed, its directory removed.
+    #[must_use]
+    pub fn status(&self) -> Option<ExitStatus> {
+        *self.group.end.borrow()
+    }
+
+    /// Waits until it is over.
+    pub async fn wait(&mut self) -> ExitStatus {
+        loop {
+            if let Some(status) = *self.group.end.borrow_and_update() {
+                return status;
+            }
+            if self.group.end.changed().await.is_err() {
+                // The minder tells before it ends; one that panicked leaves nothing to know.
+                return self.group.end.borrow().unwrap_or_default();
+            }
+        }
+    }
+
+    /// Ends it step by step: its standard input is closed, which asks it; then `SIGTERM`, then `SIGKILL`, to the whole
+    /// group. Takes at most both graces and the time of a kill.
+    pub async fn stop(mut self) -> (Farewell, ExitStatus) {
+        self.stdin = None;
+        let (ask, term) = (self.ask_grace, self.term_grace);
+        if let Ok(status) = timeout(ask, self.wait()).await {
+            return (Farewell::Asked, status);
+        }
+        self.group.signal(Signal::TERM);
+        // One that was stopped hears it only when it goes on.
+        self.group.signal(Signal::CONT);
+        if let Ok(status) = timeout(term, self.wait()).await {
+            return (Farewell::Terminated, status);
+        }
+        self.group.signal(Signal::KILL);
+        (Farewell::Killed, self.wait().await)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.group.kill();
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process").field("pid", &self.pid()).field("scratch", &self.scratch).finish_non_exhaustive()
+    }
+}
