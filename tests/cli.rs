@@ -253,11 +253,16 @@ fn tree_shows_the_workers_at_work() {
     let output = run(&["tree", "--workers", "2"]);
     assert!(output.status.success(), "{}", err(&output));
     let text = out(&output);
-    for shown in ["eventmesh  running", "wasm  open", "wasm/0#1", "wasm/1#1", "warm slots"] {
+    for shown in ["eventmesh  running", "wasm  open", "wasm/0#1", "wasm/1#1", "warm slots", "governor  running", "memory   normal"] {
         assert!(text.contains(shown), "{shown} is not in:\n{text}");
     }
     let json: serde_json::Value = serde_json::from_str(&out(&run(&["tree", "--json"]))).expect("JSON");
-    assert_eq!(json["tree"]["pools"][0]["name"], "wasm");
+    assert_eq!(json["tree"]["children"][0]["name"], "governor");
+    let pool = &json["tree"]["children"][1]["detail"];
+    assert_eq!((&pool["kind"], &pool["name"]), (&"pool".into(), &"wasm".into()));
+    assert_eq!(pool["counts"]["invariant_violations_total"], serde_json::json!({}));
+    assert_eq!(json["memory"]["pressure"], "normal");
+    assert!(json["memory"]["memory"]["heap"].as_u64().expect("jemalloc says") > 0);
 }
 
 #[test]

@@ -78,7 +78,6 @@ pub struct NodeSnapshot {
     /// How its last life ended.
     pub last_exit: Option<Exit>,
     /// What it is.
-    #[serde(flatten)]
     pub detail: NodeDetail,
 }
 
