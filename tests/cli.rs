@@ -253,7 +253,9 @@ fn tree_shows_the_workers_at_work() {
     let output = run(&["tree", "--workers", "2"]);
     assert!(output.status.success(), "{}", err(&output));
     let text = out(&output);
-    for shown in ["eventmesh  running", "wasm  open", "wasm/0#1", "wasm/1#1", "warm slots", "governor  running", "memory   normal"] {
+    for shown in
+        ["eventmesh  running", "wasm  open", "wasm/0#1", "wasm/1#1", "warm slots", "governor  running", "memory   normal"]
+    {
         assert!(text.contains(shown), "{shown} is not in:\n{text}");
     }
     let json: serde_json::Value = serde_json::from_str(&out(&run(&["tree", "--json"]))).expect("JSON");

@@ -18,6 +18,8 @@
 //! come back. Its first good job, or a while of standing, opens the rest.
 
 mod child;
+mod effect;
+mod lending;
 mod line;
 mod pressing;
 mod recycling;
@@ -36,7 +38,6 @@ use crate::event::Event;
 use crate::exit::Exit;
 use crate::id::Key;
 use crate::leak::Leak;
-use crate::lease::Priority;
 use crate::ledger::{Invariant, Ledger};
 use crate::limits::MemoryLevel;
 use crate::pool::books::Books;
@@ -50,152 +51,11 @@ use crate::state::{Action, ChildState, Input};
 use crate::watchdog::Step;
 use crate::worker::Usage;
 
+pub use effect::{Ask, Effect, Grant, Lend, Outcome, Phase};
+
 use child::{Child, Slot};
-use line::{Line, Waiter};
+use line::Line;
 use recycling::{Recycling, Verification};
-
-/// What the shell has to do.
-#[derive(Debug, PartialEq)]
-pub enum Effect<H, T> {
-    /// Start a child for `key` after `delay`.
-    Start {
-        /// Its slot and generation.
-        key: Key,
-        /// How long from now.
-        delay: Duration,
-    },
-    /// Let the child's worker stop.
-    Stop {
-        /// The child.
-        handle: H,
-    },
-    /// Kill the child, and whatever it runs outside of itself.
-    Kill {
-        /// The child.
-        handle: H,
-    },
-    /// Drop the future of the child's job.
-    Cancel {
-        /// The child.
-        handle: H,
-    },
-    /// Call the worker's own hook to end its job.
-    Interrupt {
-        /// The child.
-        handle: H,
-    },
-    /// Give the lease to the waiting caller.
-    Grant {
-        /// The caller.
-        token: T,
-        /// What it gets.
-        grant: Grant<H>,
-    },
-    /// Tell the waiting caller that there will be none.
-    Refuse {
-        /// The caller.
-        token: T,
-        /// Why.
-        error: LeaseError,
-    },
-    /// Tell the world.
-    Tell(Event),
-    /// The restart budget is spent: end the pool's actor with a failure.
-    Escalate {
-        /// The failure that was one too many.
-        cause: Exit,
-    },
-    /// The last child has gone during a shutdown.
-    Drained,
-}
-
-/// One child, lent.
-#[derive(Debug, PartialEq)]
-pub struct Grant<H> {
-    /// Its slot and generation.
-    pub key: Key,
-    /// Which of the child's leases this is: what is said about one must not hit the next.
-    pub lease: u64,
-    /// The ledger's entry that is answered when it comes back.
-    pub entry: u64,
-    /// The child.
-    pub handle: H,
-    /// Bytes that it was admitted with.
-    pub bytes: u64,
-    /// What the input is known by.
-    pub input: Option<u64>,
-}
-
-/// What a caller asks for, in the books' own time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// Bytes that the job will hold.
-    pub bytes: u64,
-    /// By when the caller wants its answer.
-    pub deadline: Moment,
-    /// Who is served first, and sent away last.
-    pub priority: Priority,
-    /// What the input is known by, for quarantine.
-    pub key: Option<u64>,
-}
-
-/// What became of asking for a child.
-#[derive(Debug, PartialEq)]
-pub enum Lend<H> {
-    /// Here it is.
-    Granted(Grant<H>),
-    /// A place in line, by its number.
-    Queued(u64),
-    /// No.
-    Refused(LeaseError),
-}
-
-/// How a lease came back.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// No job was run.
-    Unused,
-    /// Its jobs ended; the child says what it uses after the last of them.
-    Done {
-        /// How many.
-        jobs: u64,
-        /// What the child says.
-        usage: Usage,
-    },
-    /// The worker blamed itself.
-    Broken(String),
-    /// The job never came back: the child is gone, or is about to be.
-    Lost,
-}
-
-/// Whether a pool lends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// It has not been started, or has been stopped.
-    Closed,
-    /// It lends its one probe, to find out whether it can open again.
-    Probing,
-    /// It lends.
-    Open,
-    /// It waits for what is lent to come back.
-    Draining,
-    /// It has failed too often, and waits to be started again.
-    Spent,
-}
-
-impl Phase {
-    /// The phase as one word.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Probing => "probing",
-            Self::Open => "open",
-            Self::Draining => "draining",
-            Self::Spent => "spent",
-        }
-    }
-}
 
 /// The books of one pool.
 #[derive(Debug)]
@@ -297,128 +157,6 @@ impl<H: Clone, T> PoolCore<H, T> {
 
     fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Probing)
-    }
-
-    /// Lends an idle child, or queues the caller under a token that is made only then.
-    pub fn lend(&mut self, now: Moment, ask: Ask, token: impl FnOnce() -> T) -> Lend<H> {
-        if let Err(error) = self.admit(now, &ask) {
-            return self.refused(error);
-        }
-        if self.line.is_empty()
-            && let Some(grant) = self.hand(now, ask, None)
-        {
-            self.admitted_bytes += ask.bytes;
-            return Lend::Granted(grant);
-        }
-        if self.phase == Phase::Probing {
-            return self.refused(self.unavailable(now));
-        }
-        if self.line.len() >= self.spec.max_waiting {
-            return self.refused(LeaseError::QueueFull {
-                pool: self.spec.name.to_string(),
-                waiting: self.line.len(),
-                retry_after: self.retry_after(),
-            });
-        }
-        self.admitted_bytes += ask.bytes;
-        let id = self.line.next_id();
-        let entry = self.ledger.accept(ask.deadline);
-        let waiter = Waiter { id, bytes: ask.bytes, deadline: ask.deadline, key: ask.key, entry, token: token() };
-        self.line.join(ask.priority, waiter);
-        Lend::Queued(id)
-    }
-
-    fn refused(&mut self, error: LeaseError) -> Lend<H> {
-        self.books.refused(&error);
-        Lend::Refused(error)
-    }
-
-    fn admit(&mut self, now: Moment, ask: &Ask) -> Result<(), LeaseError> {
-        let pool = self.spec.name.clone();
-        let pool = || pool.to_string();
-        match self.phase {
-            Phase::Open | Phase::Probing => {}
-            Phase::Closed | Phase::Draining => return Err(LeaseError::Closed { pool: pool() }),
-            Phase::Spent => return Err(self.unavailable(now)),
-        }
-        // Even an idle child could not be done in time, and would look as if it hung.
-        if ask.deadline <= now {
-            return Err(LeaseError::Deadline { pool: pool() });
-        }
-        if let Some(retry_after) = ask.key.and_then(|key| self.quarantine.refused_for(now, key)) {
-            return Err(LeaseError::Quarantined { pool: pool(), retry_after });
-        }
-        self.withstand(ask.priority)?;
-        let budget = self.spec.max_bytes;
-        if ask.bytes > budget {
-            return Err(LeaseError::TooLarge { pool: pool(), asked: ask.bytes, budget });
-        }
-        if ask.bytes > budget.saturating_sub(self.admitted_bytes) {
-            return Err(LeaseError::BytesFull {
-                pool: pool(),
-                asked: ask.bytes,
-                admitted: self.admitted_bytes,
-                budget,
-                retry_after: self.retry_after(),
-            });
-        }
-        Ok(())
-    }
-
-    fn unavailable(&self, now: Moment) -> LeaseError {
-        let pool = self.spec.name.to_string();
-        let retry_after = match self.back_at.map(|at| at.since(now)).filter(|left| !left.is_zero()) {
-            Some(left) => left,
-            // The probe is at work, or nobody has said yet when it will be.
-            None if self.phase == Phase::Probing => self.retry_after(),
-            None => self.spec.backoff.cap,
-        };
-        LeaseError::Unavailable { pool, retry_after }
-    }
-
-    /// The supervisor says how long from now the pool is started again.
-    pub fn back_in(&mut self, now: Moment, delay: Duration) {
-        self.back_at = Some(now + delay);
-    }
-
-    /// When a place is likely to be free: the queue ahead, at the pace of late.
-    fn retry_after(&self) -> Duration {
-        let ahead = u32::try_from(self.line.len()).unwrap_or(u32::MAX).saturating_add(1);
-        (self.books.mean_lease() * ahead.div_ceil(self.spec.size)).max(Duration::from_millis(10))
-    }
-
-    /// The next idle child, now leased, under the ledger's `entry` or a new one.
-    fn hand(&mut self, now: Moment, ask: Ask, entry: Option<u64>) -> Option<Grant<H>> {
-        let key = self.idle.pop()?;
-        let child = self.child_mut(key)?;
-        let action = child.on(Input::Lend, now);
-        child.lease += 1;
-        child.input = ask.key;
-        let (handle, lease) = (child.handle.clone(), child.lease);
-        let (Action::Hand, Some(handle)) = (action, handle) else {
-            self.violated("machine", format!("{} was idle and could not be lent", key.within(&self.spec.name)), &mut Vec::new());
-            return None;
-        };
-        let entry = entry.unwrap_or_else(|| self.ledger.accept(ask.deadline));
-        if let Some(child) = self.child_mut(key) {
-            child.entry = Some(entry);
-        }
-        self.books.leased();
-        Some(Grant { key, lease, entry, handle, bytes: ask.bytes, input: ask.key })
-    }
-
-    /// A waiting caller has given up. `false` if it was no longer waiting.
-    pub fn cancel_wait(&mut self, id: u64, timed_out: bool) -> bool {
-        let Some(waiter) = self.line.leave(id) else {
-            return false;
-        };
-        self.admitted_bytes -= waiter.bytes;
-        let answer = if timed_out { "deadline" } else { "cancelled" };
-        self.answer(waiter.entry, answer, &mut Vec::new());
-        if timed_out {
-            self.books.timed_out();
-        }
-        true
     }
 
     /// A lease has come back.
@@ -720,28 +458,6 @@ impl<H: Clone, T> PoolCore<H, T> {
         self.settle_recycling();
     }
 
-    fn serve_waiters(&mut self, now: Moment, effects: &mut Vec<Effect<H, T>>) {
-        while let Some(waiter) = self.line.front() {
-            if waiter.deadline <= now {
-                // Its own task will find out by its timer; it must not take a child with it.
-                if let Some(late) = self.line.pop() {
-                    self.admitted_bytes -= late.bytes;
-                    self.answer(late.entry, "deadline", effects);
-                    self.books.timed_out();
-                }
-                continue;
-            }
-            let ask = Ask { bytes: waiter.bytes, deadline: waiter.deadline, key: waiter.key, priority: Priority::Interactive };
-            let entry = waiter.entry;
-            let Some(grant) = self.hand(now, ask, Some(entry)) else {
-                return;
-            };
-            if let Some(waiter) = self.line.pop() {
-                effects.push(Effect::Grant { token: waiter.token, grant });
-            }
-        }
-    }
-
     /// A child has left its place with `exit`: fill it again, unless somebody already stands there.
     fn refill(&mut self, now: Moment, left: Key, exit: Exit, lived: Duration, effects: &mut Vec<Effect<H, T>>) {
         let slot = left.slot;
@@ -804,19 +520,6 @@ impl<H: Clone, T> PoolCore<H, T> {
             self.feed(now, key, Input::Condemn(Exit::Shutdown), effects);
         }
         effects.push(Effect::Escalate { cause });
-    }
-
-    fn refuse_all(&mut self, error: &LeaseError, effects: &mut Vec<Effect<H, T>>) {
-        while let Some(waiter) = self.line.pop() {
-            self.refuse(waiter, error.clone(), effects);
-        }
-    }
-
-    fn refuse(&mut self, waiter: Waiter<T>, error: LeaseError, effects: &mut Vec<Effect<H, T>>) {
-        self.admitted_bytes -= waiter.bytes;
-        self.answer(waiter.entry, "refused", effects);
-        self.books.refused(&error);
-        effects.push(Effect::Refuse { token: waiter.token, error });
     }
 
     /// Closes the ledger's `entry`. `false` if it was not open, which is told.

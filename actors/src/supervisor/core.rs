@@ -14,6 +14,11 @@
 //! siblings work on. Whoever carries the [`Effect`]s out reports back by [`SupervisorCore::started`],
 //! [`SupervisorCore::ended`] and the two timers.
 
+mod effect;
+mod regroup;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,78 +28,11 @@ use fastrand::Rng;
 use crate::clock::Moment;
 use crate::event::Event;
 use crate::exit::Exit;
-use crate::restart::{Backoff, BackoffSpec, RestartBudgets, RestartPolicy};
+use crate::restart::{Backoff, RestartBudgets};
 use crate::supervisor::policy::{AutoShutdown, ChildPolicy, Restart, Shutdown, Strategy};
 
-/// One life of one child: its number under this supervisor, never used twice, and which life it is, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeKey {
-    /// The child.
-    pub child: u32,
-    /// Its life.
-    pub generation: u64,
-}
-
-/// What the shell has to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Start the child after `delay`.
-    Start {
-        /// Which life.
-        key: NodeKey,
-        /// How long from now.
-        delay: Duration,
-    },
-    /// Ask the child to stop; if it is still there after `within`, report [`SupervisorCore::overdue`].
-    Stop {
-        /// Which life.
-        key: NodeKey,
-        /// How long it may take.
-        within: Duration,
-    },
-    /// Kill the child; if it is still there after a moment, report [`SupervisorCore::left_behind`].
-    Kill {
-        /// Which life.
-        key: NodeKey,
-    },
-    /// The child is no longer known.
-    Forget {
-        /// Its number.
-        child: u32,
-    },
-    /// Tell the world.
-    Tell(Event),
-    /// All children that are started at first are up.
-    Up,
-    /// The supervisor is at its end, with no child left.
-    Finish(Exit),
-}
-
-/// Whether a supervisor runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Its children are being started for the first time.
-    Starting,
-    /// It watches its children.
-    Running,
-    /// It stops them.
-    Stopping,
-    /// It is gone.
-    Down,
-}
-
-impl Phase {
-    /// The phase as one word.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Stopping => "stopping",
-            Self::Down => "down",
-        }
-    }
-}
+pub use effect::{ChildError, Effect, NodeKey, NodeView, Phase, SupervisorPolicy};
+use regroup::Regroup;
 
 /// Where one child is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,112 +70,6 @@ impl Child {
         self.state = state;
         self.since = now;
     }
-}
-
-/// Children that are stopped and started together because one of them failed.
-#[derive(Debug)]
-struct Regroup {
-    /// Their numbers; in the order of the supervisor's children.
-    members: Vec<u32>,
-    /// How long to wait before the first is started.
-    delay: Duration,
-    /// Whether members that stand are to go first.
-    stops: bool,
-}
-
-/// What a supervisor is made from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SupervisorPolicy {
-    /// Who is restarted when a child fails.
-    pub strategy: Strategy,
-    /// How many restarts are too many.
-    pub restarts: RestartPolicy,
-    /// How long to wait before a restart.
-    pub backoff: BackoffSpec,
-    /// Whether the end of significant children ends the supervisor.
-    pub auto_shutdown: AutoShutdown,
-    /// Children that may be there at once.
-    pub max_children: usize,
-    /// Seed of the jitter.
-    pub seed: u64,
-}
-
-/// Why a child could not be added, or changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ChildError {
-    /// The supervisor stops or is down.
-    #[error("supervisor {supervisor} is not running")]
-    NotRunning {
-        /// The supervisor.
-        supervisor: String,
-    },
-    /// There is a child of that name already.
-    #[error("supervisor {supervisor} already has a child {child}; names are unique within a supervisor")]
-    NameTaken {
-        /// The supervisor.
-        supervisor: String,
-        /// The child.
-        child: String,
-    },
-    /// There is no child of that name.
-    #[error("supervisor {supervisor} has no child {child}")]
-    Unknown {
-        /// The supervisor.
-        supervisor: String,
-        /// The child.
-        child: String,
-    },
-    /// There are as many children as there may be.
-    #[error("supervisor {supervisor} has {max_children} children, and may have no more")]
-    Full {
-        /// The supervisor.
-        supervisor: String,
-        /// As many as may be.
-        max_children: usize,
-    },
-    /// The child's settings contradict each other or the supervisor's.
-    #[error("child {child} of supervisor {supervisor}: {why}")]
-    Unsound {
-        /// The supervisor.
-        supervisor: String,
-        /// The child.
-        child: String,
-        /// What is wrong, and what to do.
-        why: &'static str,
-    },
-    /// The child is not in a state in which that can be done.
-    #[error("child {child} of supervisor {supervisor} is {state}")]
-    WrongState {
-        /// The supervisor.
-        supervisor: String,
-        /// The child.
-        child: String,
-        /// In which state it is.
-        state: &'static str,
-    },
-}
-
-/// One child as the core sees it.
-#[derive(Clone, Debug)]
-pub struct NodeView {
-    /// Its number.
-    pub number: u32,
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its life, from 1.
-    pub generation: u64,
-    /// `down`, `backoff`, `starting`, `running`, `stopping` or `killing`.
-    pub state: &'static str,
-    /// How long it has been in that state.
-    pub since: Duration,
-    /// Its policy.
-    pub policy: ChildPolicy,
-    /// `false` if it was killed and would not go.
-    pub answers: bool,
-    /// How long until it is started.
-    pub starts_in: Option<Duration>,
-    /// How its last life ended.
-    pub last_exit: Option<Exit>,
 }
 
 /// The books of one supervisor.
@@ -571,57 +403,7 @@ impl SupervisorCore {
             Strategy::OneForAll => 0,
             Strategy::RestForOne => place,
         };
-        // Those that nobody wants any more stay down. A start that is still ahead in the boot stays there.
-        let booting = |number: u32| self.boot.contains(&number);
-        let mut members: Vec<u32> = self.children[from..]
-            .iter()
-            .filter(|child| child.number == number || (child.state != State::Down && !booting(child.number)))
-            .map(|child| child.number)
-            .collect();
-        // A failure in the middle of another regrouping: those that were still to come are to come now.
-        if let Some(regroup) = self.regroup.take() {
-            let to_come = |state| matches!(state, State::Down | State::Stopping | State::Killing);
-            let waiting = |member: &u32| {
-                !members.contains(member) && self.place(*member).is_some_and(|place| to_come(self.children[place].state))
-            };
-            let more: Vec<u32> = regroup.members.iter().copied().filter(waiting).collect();
-            members.extend(more);
-        }
-        members.sort_by_key(|number| self.place(*number));
-        self.regroup = Some(Regroup { members, delay, stops: true });
-        self.regroup_next(now, effects);
-    }
-
-    /// Goes on with a regrouping: stop the next one, last first; then start the next one, first first; then be done.
-    fn regroup_next(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let Some(regroup) = &self.regroup else { return };
-        if !matches!(self.phase, Phase::Starting | Phase::Running) {
-            return;
-        }
-        let (delay, stops) = (regroup.delay, regroup.stops);
-        let places: Vec<usize> = regroup.members.iter().filter_map(|member| self.place(*member)).collect();
-        let standing = places.iter().rev().copied().find(|place| self.children[*place].state != State::Down);
-        match standing {
-            Some(last) if stops => {
-                self.send_off(now, last, Duration::MAX, effects);
-                return;
-            }
-            Some(_) | None => {}
-        }
-        let busy = |place: &usize| matches!(self.children[*place].state, State::Starting | State::Stopping | State::Killing);
-        if places.iter().any(busy) {
-            return;
-        }
-        let first_down = places.iter().copied().find(|place| self.children[*place].state == State::Down);
-        let Some(first) = first_down else {
-            self.regroup = None;
-            return;
-        };
-        if let Some(regroup) = &mut self.regroup {
-            regroup.stops = false;
-            regroup.delay = Duration::ZERO;
-        }
-        self.begin(now, self.children[first].number, delay, effects);
+        self.regroup_from(now, from, number, delay, effects);
     }
 
     /// The time that a child was given to stop is over.
@@ -786,6 +568,3 @@ impl SupervisorCore {
         self.children.iter().map(view).collect()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,6 +5,7 @@ use proptest::strategy::Strategy as _;
 
 use super::*;
 use crate::exit::Cause;
+use crate::restart::{BackoffSpec, RestartPolicy};
 
 fn at(millis: u64) -> Moment {
     Moment::at(Duration::from_millis(millis))
