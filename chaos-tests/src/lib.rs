@@ -1,4 +1,8 @@
-//! What EventMesh promises, tried against the real thing.
-//!
-//! So far this crate holds its promise tests (`tests/promises.rs`): each is named after what it promises, and runs
-//! a real engine with real sandboxes against a loopback site with bad manners.
+//! What EventMesh promises, and what tries to break it.
+mod invariant;
+mod plan;
+mod shrink;
+pub mod sim;
+pub use invariant::{Checker, Outcome, Verdict};
+pub use plan::{Fault, FaultKind, FaultPlan};
+pub use shrink::shrink;
