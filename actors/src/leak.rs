@@ -1,5 +1,7 @@
 //! PLACEHOLDER
+mod slope;
 use serde::Serialize;
+pub use slope::Slope;
 use std::time::Duration;
 
 /// What a slope is counted by.

@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use fastrand::Rng;
+use serde::Serialize;
 
 use crate::clock::Moment;
 use crate::exit::Cause;
 
 /// At most `intensity` restarts in any `period`: OTP's restart intensity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RestartIntensity {
     /// Restarts allowed within the period; 0 allows none.
     pub intensity: u32,

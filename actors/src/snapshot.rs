@@ -11,6 +11,7 @@ use crate::id::ChildId;
 use crate::leak::Leak;
 use crate::limits::MemoryLevel;
 use crate::pressure::Pressure;
+use crate::restart::RestartIntensity;
 use crate::watchdog::Step;
 use crate::worker::Usage;
 
@@ -104,6 +105,8 @@ pub struct PoolSnapshot {
     pub size: u32,
     /// Children that it keeps now, while it is probing or memory is short.
     pub target: u32,
+    /// Restarts that it may do, of all causes together, before it gives up.
+    pub restarts_allowed: RestartIntensity,
     /// How short memory is, as the pool was told last.
     pub pressure: Pressure,
     /// Callers waiting for a child.

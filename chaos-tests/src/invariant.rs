@@ -83,6 +83,19 @@ impl Checker {
         }
     }
 
+    /// Adds what another one has seen.
+    pub fn take_over(&mut self, other: &Self) {
+        for (invariant, seen) in &other.entries {
+            let entry = self.entries.entry(*invariant).or_default();
+            entry.checks += seen.checks;
+            entry.violations += seen.violations;
+            if entry.first.is_none() {
+                entry.first.clone_from(&seen.first);
+                entry.context.clone_from(&seen.context);
+            }
+        }
+    }
+
     /// Whether every promise that was looked at held.
     #[must_use]
     pub fn holds(&self) -> bool {

@@ -153,12 +153,8 @@ impl Setting {
             ..MemoryLimits::NONE
         };
         let (jobs, age) = (rng.u64(2..50), rng.u64(200..3000));
-        let recycle = RecycleLimits {
-            jobs: maybe(rng, jobs),
-            age: maybe(rng, age).map(Duration::from_millis),
-            memory,
-            jitter: 0.2,
-        };
+        let recycle =
+            RecycleLimits { jobs: maybe(rng, jobs), age: maybe(rng, age).map(Duration::from_millis), memory, jitter: 0.2 };
         let budget = rng.u64(30..200);
         let phases = match maybe(rng, budget) {
             Some(budget) => vec![PhaseBudget { name: "work", budget: Some(Duration::from_millis(budget)) }],

@@ -2,19 +2,13 @@
 
 #![expect(clippy::expect_used, clippy::disallowed_methods, reason = "a test may fail, and its tasks are its own")]
 
-use std::io::Write;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use eventmesh::{ArtifactCache, Chunk, Config, Engine, ErrorKind, PageType, Request, StartError};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-
-const PAGE: &str = "<html lang=en><title>A page</title><main><h1>A page</h1><p>Some prose, long enough to be taken for content, \
-    with <a href=more.html>a link</a> in it and a full stop at its end.</p></main>";
+use eventmesh_chaos::site::{PAGE, Site, gzip};
 
 /// Far more than anything here needs: a test that reaches it has found a hang.
 const LONG: Duration = Duration::from_secs(60);
@@ -216,83 +210,9 @@ async fn settings_that_make_no_sense_start_nothing() {
     assert!(matches!(result, Err(StartError::Config { problems }) if problems.len() == 2));
 }
 
-/// A site on the loopback interface with bad manners: the path says which.
-async fn site() -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut request = vec![0; 4096];
-                let read = socket.read(&mut request).await.unwrap_or(0);
-                let request = String::from_utf8_lossy(&request[..read]).into_owned();
-                let path = request.split(' ').nth(1).unwrap_or("/").to_owned();
-                // A client that hangs up has seen enough.
-                let _ = misbehave(&mut socket, &path).await;
-            });
-        }
-    });
-    address
-}
-
-async fn misbehave(socket: &mut tokio::net::TcpStream, path: &str) -> std::io::Result<()> {
-    let head = |more: &str| format!("HTTP/1.1 200 OK\r\nConnection: close\r\n{more}\r\n");
-    let html = "Content-Type: text/html\r\n";
-    match path {
-        "/page" => socket.write_all((head(html) + PAGE).as_bytes()).await,
-        "/latin" => {
-            socket.write_all(head("Content-Type: text/html; charset=iso-8859-1\r\n").as_bytes()).await?;
-            socket.write_all(b"<title>Gr\xfc\xdfe</title><p>Viele Gr\xfc\xdfe").await
-        }
-        "/moved" => socket.write_all(b"HTTP/1.1 302 Found\r\nLocation: /dir/page\r\nConnection: close\r\n\r\n").await,
-        "/dir/page" => socket.write_all((head(html) + PAGE).as_bytes()).await,
-        "/loop" => socket.write_all(b"HTTP/1.1 302 Found\r\nLocation: /loop\r\nConnection: close\r\n\r\n").await,
-        "/gone" => socket.write_all(b"HTTP/1.1 410 Gone\r\nConnection: close\r\n\r\n").await,
-        "/forbidden" => socket.write_all(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n").await,
-        "/image" => socket.write_all(head("Content-Type: image/png\r\n").as_bytes()).await,
-        "/zipped" => {
-            socket.write_all(head(&format!("{html}Content-Encoding: gzip\r\n")).as_bytes()).await?;
-            socket.write_all(&gzip(PAGE.as_bytes())).await
-        }
-        "/bomb" => {
-            socket.write_all(head(&format!("{html}Content-Encoding: gzip\r\n")).as_bytes()).await?;
-            socket.write_all(&gzip(&vec![b'x'; 64 << 20])).await
-        }
-        "/padded" => {
-            socket.write_all(head(&format!("{html}Content-Encoding: GZip\r\n")).as_bytes()).await?;
-            socket.write_all(&[gzip(&PAGE.as_bytes()[..100]), gzip(&PAGE.as_bytes()[100..]), vec![0; 64]].concat()).await
-        }
-        "/badly-zipped" => {
-            socket.write_all(head(&format!("{html}Content-Encoding: gzip\r\n")).as_bytes()).await?;
-            socket.write_all(b"this is no gzip").await
-        }
-        "/brotli" => socket.write_all((head(&format!("{html}Content-Encoding: br\r\n")) + "x").as_bytes()).await,
-        "/huge" => socket.write_all(head(&format!("{html}Content-Length: 99999999999\r\n")).as_bytes()).await,
-        "/liar" => socket.write_all((head(&format!("{html}Content-Length: 5000\r\n")) + "<p>short").as_bytes()).await,
-        "/endless" => {
-            socket.write_all(head(html).as_bytes()).await?;
-            loop {
-                socket.write_all(&[b'x'; 16 << 10]).await?;
-            }
-        }
-        "/silent" => {
-            // Answers nothing until the client hangs up.
-            socket.read(&mut [0; 16]).await.map(drop)
-        }
-        "/nonsense" => socket.write_all(b"this is not HTTP\r\n\r\n").await,
-        _ => socket.write_all(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n").await,
-    }
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(bytes).expect("into memory");
-    encoder.finish().expect("into memory")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_fetched_as_they_are_meant() {
-    let (engine, site) = (engine(config()).await, site().await);
+    let (engine, site) = (engine(config()).await, Site::open().await.expect("a port").address());
     let get = |path: &str| engine.extract(Request::url(format!("http://{site}{path}"))).document();
     let page = get("/page").await.expect("a document");
     assert_eq!((page.head.status, page.document.title.as_deref()), (Some(200), Some("A page")));
@@ -310,7 +230,7 @@ async fn pages_are_fetched_as_they_are_meant() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_with_bad_manners_gets_a_typed_error_and_holds_nobody_up() {
-    let (engine, site) = (engine(config()).await, site().await);
+    let (engine, site) = (engine(config()).await, Site::open().await.expect("a port").address());
     let table = [
         ("/nowhere", ErrorKind::SourceNotFound),
         ("/gone", ErrorKind::SourceNotFound),

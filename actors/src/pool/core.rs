@@ -623,6 +623,7 @@ impl<H: Clone, T> PoolCore<H, T> {
             phase: self.phase.label(),
             size: self.spec.size,
             target: self.target(),
+            restarts_allowed: self.spec.restarts.any,
             pressure: self.pressure,
             waiting: self.line.len(),
             open_entries: self.ledger.open(),

@@ -14,9 +14,7 @@ use eventmesh_actors::sans_io::{
     ChildPolicy, Grant, Key, NodeKey, Outcome, PoolCore, PoolEffect, PoolPhase, SupervisorCore, SupervisorEffect,
     SupervisorPhase, SupervisorPolicy,
 };
-use eventmesh_actors::{
-    AutoShutdown, BackoffSpec, Exit, Invariant, Moment, Phase, Pressure, Priority, Reading,
-};
+use eventmesh_actors::{AutoShutdown, BackoffSpec, Exit, Invariant, Moment, Phase, Pressure, Priority, Reading};
 use fastrand::Rng;
 
 use super::{Broken, CHAOS_MS, Setting, SimOutcome, SimRun};
@@ -41,13 +39,35 @@ const STUCK_MS: u64 = 1_500;
 enum Happening {
     Arrive(u32),
     Patience(u32),
-    JobEnd { pool: usize, key: Key, lease: u64 },
+    JobEnd {
+        pool: usize,
+        key: Key,
+        lease: u64,
+    },
     /// The child cancels the job of its lease.
-    CancelDue { pool: usize, key: Key, lease: u64 },
+    CancelDue {
+        pool: usize,
+        key: Key,
+        lease: u64,
+    },
     /// The caller gives the child up.
-    CondemnDue { pool: usize, key: Key, lease: u64 },
-    StartEnd { pool: usize, life: u64, key: Key, fails: bool },
-    Gone { pool: usize, life: u64, key: Key, exit: u8 },
+    CondemnDue {
+        pool: usize,
+        key: Key,
+        lease: u64,
+    },
+    StartEnd {
+        pool: usize,
+        life: u64,
+        key: Key,
+        fails: bool,
+    },
+    Gone {
+        pool: usize,
+        life: u64,
+        key: Key,
+        exit: u8,
+    },
     Tick,
     Fault(usize),
     FaultOver(usize),
@@ -423,7 +443,13 @@ impl World {
             let snapshot = pool.core.snapshot(self.moment());
             let well = pool.core.phase() == PoolPhase::Open && pool.core.serving() == pool.size as usize && snapshot.waiting == 0;
             self.checker.check(Invariant::I6, well, || {
-                format!("{} is {} with {} of {} children: {snapshot:?}", pool.name, snapshot.phase, pool.core.serving(), pool.size)
+                format!(
+                    "{} is {} with {} of {} children: {snapshot:?}",
+                    pool.name,
+                    snapshot.phase,
+                    pool.core.serving(),
+                    pool.size
+                )
             });
         }
     }

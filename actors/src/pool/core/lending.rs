@@ -135,11 +135,10 @@ impl<H: Clone, T> PoolCore<H, T> {
     pub(super) fn serve_waiters(&mut self, now: Moment, effects: &mut Vec<Effect<H, T>>) {
         while let Some(waiter) = self.line.front() {
             if waiter.deadline <= now {
-                // Its own task will find out by its timer; it must not take a child with it.
+                // It must not take a child with it. Its own timer has found out, or is late.
                 if let Some(late) = self.line.pop() {
-                    self.admitted_bytes -= late.bytes;
-                    self.answer(late.entry, "deadline", effects);
-                    self.books.timed_out();
+                    let pool = self.spec.name.to_string();
+                    self.refuse(late, LeaseError::Deadline { pool }, effects);
                 }
                 continue;
             }

@@ -129,7 +129,8 @@ fn a_caller_past_its_deadline_takes_no_child() {
     let mut core = open(spec(1));
     let grant = granted(&mut core, 0);
     assert!(matches!(core.lend(at(0), ask(1, 10), || 7), Lend::Queued(_)));
-    assert_eq!(core.check_in(at(10), &grant, fit()), vec![]);
+    let error = LeaseError::Deadline { pool: "test".into() };
+    assert_eq!(core.check_in(at(10), &grant, fit()), vec![Effect::Refuse { token: 7, error }]);
     let snapshot = core.snapshot(at(10));
     assert_eq!((snapshot.waiting, snapshot.admitted_bytes), (0, 0));
     assert_eq!(snapshot.counts.refused.get("deadline"), Some(&1));

@@ -1,0 +1,218 @@
+//! What can be tried: the scenarios, by name.
+
+mod mechanisms;
+mod orphans;
+
+pub use orphans::doomed;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventmesh_actors::{MemoryLimits, RecycleLimits};
+
+use crate::board::Board;
+use crate::load::Load;
+use crate::plan::{FaultKind, FaultPlan};
+use crate::real::StartError;
+use crate::real::engine::EngineTarget;
+use crate::real::processes::ProcessTarget;
+use crate::real::wasm::WasmTarget;
+use crate::report::Report;
+use crate::sim::{KINDS, SimRun};
+use crate::target::Target;
+use crate::trial::Trial;
+
+/// How a scenario is to be run.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Draws plan, load and jitter.
+    pub seed: u64,
+    /// Length of the chaos phase of a real scenario.
+    pub chaos: Duration,
+    /// A plan to follow instead of the one that the seed draws.
+    pub plan: Option<FaultPlan>,
+    /// Switches the mechanism off that the scenario is about, in the scenario's own copy.
+    pub broken: bool,
+    /// This program, to be started as a test program.
+    pub program: PathBuf,
+}
+
+/// Something that can be tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it does, in a sentence.
+    pub what: &'static str,
+    /// What can go wrong in it; nothing is drawn for those that have a plan of their own.
+    pub kinds: &'static [FaultKind],
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Sim,
+    Wasm,
+    Recycle,
+    Engine,
+    Processes,
+    Orphans,
+    Escalation,
+    Ledger,
+}
+
+/// All of them.
+pub const SCENARIOS: [Scenario; 8] = [
+    Scenario {
+        name: "sim",
+        what: "the engine's own books under virtual time, one seed; `eventmesh-chaos sim` runs thousands",
+        kinds: &KINDS,
+        kind: Kind::Sim,
+    },
+    Scenario {
+        name: "wasm",
+        what: "real sandboxed workers that panic, fail, break, hang, grow, leak and start badly, on a busy machine",
+        kinds: &[
+            FaultKind::Panic,
+            FaultKind::Fail,
+            FaultKind::Break,
+            FaultKind::Hang,
+            FaultKind::Grow,
+            FaultKind::Leak,
+            FaultKind::SlowStart,
+            FaultKind::FailStart,
+            FaultKind::Sicken,
+            FaultKind::StarveClock,
+            FaultKind::Retire,
+        ],
+        kind: Kind::Wasm,
+    },
+    Scenario {
+        name: "recycle",
+        what: "real sandboxed workers recycled all the time, by plan and by hand: not one call may be lost",
+        kinds: &[FaultKind::Retire, FaultKind::SlowStart],
+        kind: Kind::Recycle,
+    },
+    Scenario {
+        name: "engine",
+        what: "the whole engine against a site with bad manners, without memory, files, processor time, and with callers that leave",
+        kinds: &[FaultKind::MemoryHog, FaultKind::NoFiles, FaultKind::StarveClock, FaultKind::CallersLeave],
+        kind: Kind::Engine,
+    },
+    Scenario {
+        name: "processes",
+        what: "workers that are processes, killed, frozen, out of disk, hanging: none may be left behind",
+        kinds: &[
+            FaultKind::Kill,
+            FaultKind::Freeze,
+            FaultKind::DiskFull,
+            FaultKind::Panic,
+            FaultKind::Hang,
+            FaultKind::FailStart,
+            FaultKind::Retire,
+            FaultKind::NoFiles,
+        ],
+        kind: Kind::Processes,
+    },
+    Scenario {
+        name: "orphans",
+        what: "an engine is killed with its processes running: they die with it, or are swept by the next",
+        kinds: &[],
+        kind: Kind::Orphans,
+    },
+    Scenario {
+        name: "escalation",
+        what: "pools whose workers never come up: their supervisors give up within the intensity",
+        kinds: &[],
+        kind: Kind::Escalation,
+    },
+    Scenario {
+        name: "ledger",
+        what: "the timers that end what takes too long are lost: the engine's own ledger sees who is not answered",
+        kinds: &[],
+        kind: Kind::Ledger,
+    },
+];
+
+/// Why a scenario could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// What it tries did not start.
+    #[error("failed to start what is to be tried")]
+    Start(#[from] StartError),
+    /// Something that it needs failed.
+    #[error("failed to set the scenario up")]
+    SetUp(#[from] std::io::Error),
+}
+
+impl Scenario {
+    /// The scenario called `name`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        SCENARIOS.into_iter().find(|scenario| scenario.name == name)
+    }
+
+    /// The plan that `order` has, or that its seed draws.
+    #[must_use]
+    pub fn plan(&self, order: &Order) -> FaultPlan {
+        if let Some(plan) = &order.plan {
+            return plan.clone();
+        }
+        match self.kind {
+            Kind::Sim => SimRun::of_seed(order.seed).plan,
+            Kind::Orphans | Kind::Escalation | Kind::Ledger => FaultPlan::default(),
+            Kind::Wasm | Kind::Recycle | Kind::Engine | Kind::Processes => {
+                let length = u64::try_from(order.chaos.as_millis()).unwrap_or(u64::MAX);
+                // Five faults in a second: enough to overlap, few enough to be told apart.
+                let count = usize::try_from(length / 200).unwrap_or(usize::MAX).clamp(4, 5000);
+                FaultPlan::draw(order.seed, self.kinds, count, length)
+            }
+        }
+    }
+
+    /// Runs it. `progress` is told what is going on, a line at a time.
+    ///
+    /// # Errors
+    /// See [`ScenarioError`]. A broken promise is no error: it is in the report.
+    pub async fn run(&self, order: &Order, progress: impl FnMut(&str)) -> Result<Report, ScenarioError> {
+        let board = Arc::new(Board::new(order.seed, 0.2));
+        let directory = tempfile::tempdir()?;
+        let (target, board): (Arc<dyn Target>, _) = match self.kind {
+            Kind::Sim => return Ok(mechanisms::sim(order, self.plan(order))),
+            Kind::Escalation => return Ok(mechanisms::escalation(order)),
+            Kind::Ledger => return Ok(mechanisms::ledger(order)),
+            Kind::Orphans => return orphans::run(order, directory.path()).await,
+            Kind::Wasm => {
+                let memory =
+                    MemoryLimits { soft: Some(48 << 20), hard: Some(96 << 20), fatal: Some(256 << 20), ..MemoryLimits::NONE };
+                let recycle = RecycleLimits { jobs: Some(400), age: Some(Duration::from_secs(5)), memory, jitter: 0.2 };
+                (Arc::new(WasmTarget::start(2, recycle, Arc::clone(&board), order.seed).await?), Some(board))
+            }
+            Kind::Recycle => {
+                let recycle = RecycleLimits { jobs: Some(5), ..RecycleLimits::NEVER };
+                (Arc::new(WasmTarget::start(2, recycle, Arc::clone(&board), order.seed).await?), Some(board))
+            }
+            Kind::Engine => (Arc::new(EngineTarget::start(256 << 20).await?), None),
+            Kind::Processes => {
+                let target = ProcessTarget::start(2, &order.program, directory.path(), Arc::clone(&board), order.seed).await?;
+                (Arc::new(target), Some(board))
+            }
+        };
+        let trial = Trial {
+            scenario: self.name.to_owned(),
+            seed: order.seed,
+            target,
+            board,
+            plan: self.plan(order),
+            load: Load { seed: order.seed, rate: 150.0, within: Duration::from_secs(2), at_once: 500 },
+            baseline: Duration::from_secs(2),
+            chaos: order.chaos,
+            converge: Duration::from_secs(10),
+            hog: 384 << 20,
+            memory_slack: 48 << 20,
+            lossless: matches!(self.kind, Kind::Recycle),
+        };
+        Ok(trial.run(progress).await)
+    }
+}
