@@ -112,8 +112,8 @@ pub enum RunError<E: std::error::Error + 'static> {
     ChildEnded {
         /// Who ended.
         child: ChildId,
-        /// Why, if the pool ended it itself (it hung, or reached its fatal limit). A panic or a kill from outside is
-        /// reported to the supervisor, and told by events and snapshots, not to the caller.
+        /// Why, if the pool knows by now: it does if it ended the child itself (it hung, or reached its fatal limit), and
+        /// mostly does not yet if the child panicked or was killed. Events and snapshots tell in any case.
         exit: Option<Exit>,
     },
 }

@@ -96,6 +96,12 @@ impl<W: Worker> Lease<W> {
         &self.child
     }
 
+    /// Shortens the lease's deadline to `time` from now, if it was later, for what is run from here on.
+    pub fn within(&mut self, time: Duration) -> &mut Self {
+        self.deadline = self.deadline.min(after(Instant::now(), time));
+        self
+    }
+
     /// Runs `job` on the child, by the lease's deadline.
     ///
     /// The worker is expected to end by the deadline itself. Past it and the pool's grace the job is
@@ -115,7 +121,7 @@ impl<W: Worker> Lease<W> {
         ticket.outcome = Outcome::Lost;
         let shared = Arc::clone(&ticket.shared);
         let (key, lease) = (ticket.grant.key, ticket.grant.lease);
-        let actor = ticket.grant.handle.actor.clone();
+        let (actor, progress) = (ticket.grant.handle.actor.clone(), ticket.grant.handle.progress.clone());
         let grace = shared.cancel_grace();
         let (reply, answer) = oneshot::channel();
         let run = Run { job, ticket, cancel_at: after(self.deadline, grace), reply };
@@ -124,10 +130,18 @@ impl<W: Worker> Lease<W> {
             return Err(ended(&self.child, None));
         }
         let mut going = Going { shared: &shared, key, lease, left: true };
+        let answer = async {
+            tokio::select! {
+                biased;
+                answer = answer => answer.ok(),
+                // It may be stuck and never let go of the job; its caller is told all the same.
+                () = progress.condemned() => None,
+            }
+        };
         let answer = timeout_at(after(self.deadline, grace.saturating_mul(2)), answer).await;
         going.left = false;
         match answer {
-            Ok(Ok(answer)) => {
+            Ok(Some(answer)) => {
                 match answer.ticket.outcome {
                     Outcome::Done { .. } | Outcome::Unused => self.ticket = Some(answer.ticket),
                     Outcome::Broken(_) | Outcome::Lost => drop(answer.ticket),
@@ -139,8 +153,8 @@ impl<W: Worker> Lease<W> {
                     JobEnd::Stalled => RunError::Stalled { child: self.child.clone() },
                 })
             }
-            // The child ended with the job in its hands: a panic, or a kill. The pool knows if it was its own.
-            Ok(Err(_)) => Err(ended(&self.child, shared.condemned(key))),
+            // The child ended with the job in its hands. The pool may know why already, or not yet.
+            Ok(None) => Err(ended(&self.child, shared.failure_of(key))),
             Err(_) => {
                 shared.condemn(key, lease, Exit::Hung);
                 Err(ended(&self.child, Some(Exit::Hung)))

@@ -60,7 +60,7 @@ pub use event::{Bus, Event, Record, Subscriber};
 pub use exit::{Cause, Exit};
 pub use governor::{Governor, GovernorSnapshot, GovernorSpec, ProcessList};
 pub use id::ChildId;
-pub use leak::{Leak, LeakAxis, LeakDetector, LeakPolicy, Slope};
+pub use leak::{Leak, LeakAxis, LeakDetector, LeakPolicy, SeriesPolicy, Slope};
 pub use lease::{Demand, Lease, Priority};
 pub use ledger::{Invariant, Ledger, Violation};
 pub use limits::{MemoryLevel, MemoryLimits, MemoryWatch};

@@ -20,6 +20,8 @@ struct Cell {
     bytes: AtomicU64,
     cancelled: AtomicBool,
     cancel: Notify,
+    condemned: AtomicBool,
+    condemn: Notify,
 }
 
 /// A worker's progress. Clones share it, so it can go along to the thread or process that does the work.
@@ -53,7 +55,29 @@ impl Progress {
     pub(crate) async fn cancelled(&self) {
         loop {
             let told = self.0.cancel.notified();
+            tokio::pin!(told);
+            // In line before the flag is read, so that what is told in between is heard.
+            told.as_mut().enable();
             if self.is_cancelled() {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    /// The child is killed: whoever waits for its job waits in vain, also if it does not let go of it.
+    pub(crate) fn condemn(&self) {
+        self.0.condemned.store(true, Ordering::Relaxed);
+        self.0.condemn.notify_waiters();
+    }
+
+    /// Waits until the child is killed.
+    pub(crate) async fn condemned(&self) {
+        loop {
+            let told = self.0.condemn.notified();
+            tokio::pin!(told);
+            told.as_mut().enable();
+            if self.0.condemned.load(Ordering::Relaxed) {
                 return;
             }
             told.await;

@@ -203,6 +203,17 @@ impl Supervisor {
         self.change(|core, shared| core.terminate(shared.clock.now(), name))
     }
 
+    /// Kills a child at once and without a plan, as anybody outside could: it has ended abnormally, and what follows is
+    /// up to its restart policy.
+    ///
+    /// # Errors
+    /// [`ChildError::Unknown`].
+    pub fn kill_child(&self, name: &str) -> Result<(), ChildError> {
+        let key = self.shared.books().core.key_of(name)?;
+        self.shared.tell_actor(SupervisorMessage::Strike(key));
+        Ok(())
+    }
+
     /// Starts a child that is down.
     ///
     /// # Errors

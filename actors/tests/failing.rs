@@ -1,5 +1,7 @@
 //! A worker that can go bad in every way there is: the whole failure alphabet, as jobs.
 
+#![expect(dead_code, reason = "each test file uses a part of the alphabet")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -17,6 +19,8 @@ pub(crate) enum Job {
     Panic,
     /// Never ends, but can be cancelled.
     Hang,
+    /// Says that it holds so many bytes, and goes on for ever.
+    Grow(u64),
     /// Blocks the thread it runs on until the test lets go; cannot be cancelled.
     Spin(Grip),
 }
@@ -77,7 +81,7 @@ impl Worker for Failing {
         Ok(Self { healthy: true })
     }
 
-    async fn run(&mut self, job: Job, _progress: &Progress) -> Result<u64, Failure<OnPurpose>> {
+    async fn run(&mut self, job: Job, progress: &Progress) -> Result<u64, Failure<OnPurpose>> {
         match job {
             Job::Echo(number) => Ok(number),
             Job::SlowEcho(number, time) => {
@@ -92,6 +96,10 @@ impl Worker for Failing {
             Job::FailWorker => Err(Failure::Worker(OnPurpose)),
             Job::Panic => panic!("panic on purpose"),
             Job::Hang => std::future::pending().await,
+            Job::Grow(bytes) => {
+                progress.holds(bytes);
+                std::future::pending().await
+            }
             Job::Spin(grip) => {
                 while !grip.0.load(Ordering::SeqCst) {
                     std::hint::spin_loop();

@@ -6,11 +6,17 @@
 
 mod batch;
 mod concurrency;
+mod governor;
 mod instantiate;
+mod leak;
 mod lease;
 mod machine;
+mod million;
 mod pages;
+mod recovery;
+mod recycle;
 mod report;
+mod sim;
 mod sizes;
 mod soak;
 mod stats;
@@ -46,6 +52,12 @@ const BENCHES: &[(&str, &str, Bench)] = &[
     ("concurrency", "work per CPU-second at 1 to 16 requests at once", concurrency::run),
     ("warm-slots", "share of pages that find a warm slot under bursts", warm_slots::run),
     ("soak", "memory over 200,000 pages in one process", soak::run),
+    ("recovery", "panic to replaced and serving, against a bare actor", recovery::run),
+    ("recycle", "what a planned replacement adds to latency, and loses", recycle::run),
+    ("million", "a million jobs, 1 % panics, 1 % hangs, 1 % failures: one answer each", million::run),
+    ("governor", "what looking at memory costs at rest", governor::run),
+    ("leak", "false alarms of the leak detector, and its time to find a leak", leak::run),
+    ("sim", "ten thousand simulated runs of the engine's books", sim::run),
     ("batch", "CPU time of a corpus against Python trafilatura", batch::run),
 ];
 

@@ -81,8 +81,13 @@ pub struct PoolCore<H, T> {
     /// When a spent pool is started again, as far as its supervisor has said.
     back_at: Option<Moment>,
     last_failure: Option<Exit>,
+    /// The last of them, for callers that ask how their child ended.
+    failures: VecDeque<(Key, Exit)>,
     books: Books,
 }
+
+/// Failures remembered: a caller asks within a moment.
+const FAILURES: usize = 64;
 
 impl<H: Clone, T> PoolCore<H, T> {
     /// Books of a pool that is closed.
@@ -107,6 +112,7 @@ impl<H: Clone, T> PoolCore<H, T> {
             verification: None,
             back_at: None,
             last_failure: None,
+            failures: VecDeque::new(),
             books: Books::default(),
             spec,
         }
@@ -318,6 +324,10 @@ impl<H: Clone, T> PoolCore<H, T> {
         };
         if !told.is_planned() {
             self.last_failure = Some(told.clone());
+            if self.failures.len() >= FAILURES {
+                self.failures.pop_front();
+            }
+            self.failures.push_back((key, told.clone()));
         }
         effects.push(Effect::Tell(Event::ChildEnded { child: key.within(&self.spec.name), exit: told.clone() }));
         let recycling = self.recycling;
@@ -366,9 +376,12 @@ impl<H: Clone, T> PoolCore<H, T> {
         effects
     }
 
-    /// Why the pool sends `key` away in the middle of a job, if it does.
+    /// How `key` has ended without a plan, or is about to, as far as the pool knows by now.
     #[must_use]
-    pub fn condemned(&self, key: Key) -> Option<Exit> {
+    pub fn failure_of(&self, key: Key) -> Option<Exit> {
+        if let Some((_, exit)) = self.failures.iter().rev().find(|(failed, _)| *failed == key) {
+            return Some(exit.clone());
+        }
         match &self.child(key)?.state {
             ChildState::Stopping(exit) => Some(exit.clone()).filter(|exit| !exit.is_planned()),
             ChildState::Starting | ChildState::Idle | ChildState::Leased | ChildState::Retiring(_) | ChildState::Ended(_) => None,

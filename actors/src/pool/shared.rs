@@ -37,6 +37,7 @@ impl<W: Worker> ChildHandle<W> {
     /// Kills the actor, which drops the worker at its next await point, and what the worker runs outside of itself.
     pub(crate) fn kill(&self) {
         self.progress.cancel();
+        self.progress.condemn();
         self.actor.kill();
         if let Some(interrupt) = &self.interrupt {
             interrupt.kill();
@@ -131,9 +132,9 @@ impl<W: Worker> Shared<W> {
         self.decide(|core, now| core.condemn(now, key, lease, exit));
     }
 
-    /// Why the pool itself sends `key` away in the middle of a job, if it does.
-    pub(crate) fn condemned(&self, key: Key) -> Option<Exit> {
-        self.lock().condemned(key)
+    /// How `key` has ended without a plan, as far as the pool knows by now.
+    pub(crate) fn failure_of(&self, key: Key) -> Option<Exit> {
+        self.lock().failure_of(key)
     }
 
     /// The governor's level.

@@ -511,6 +511,14 @@ impl SupervisorCore {
             .ok_or_else(|| ChildError::Unknown { supervisor: self.name.to_string(), child: name.to_owned() })
     }
 
+    /// The present life of the child called `name`.
+    ///
+    /// # Errors
+    /// [`ChildError::Unknown`].
+    pub fn key_of(&self, name: &str) -> Result<NodeKey, ChildError> {
+        self.named(name).map(|place| self.children[place].key())
+    }
+
     fn place(&self, number: u32) -> Option<usize> {
         self.children.iter().position(|child| child.number == number)
     }

@@ -28,6 +28,8 @@ pub(crate) enum SupervisorMessage {
         key: NodeKey,
         exit: Exit,
     },
+    /// Somebody outside kills this child.
+    Strike(NodeKey),
     Overdue(NodeKey),
     LeftBehind(NodeKey),
     Stop {
@@ -91,6 +93,10 @@ impl Actor for SupervisorActor {
                 }
             }
             SupervisorMessage::NotUp { key, exit } => shared.books().core.ended(now, key, exit),
+            SupervisorMessage::Strike(key) => {
+                state.strike(key);
+                Vec::new()
+            }
             SupervisorMessage::Overdue(key) => shared.books().core.overdue(now, key),
             SupervisorMessage::LeftBehind(key) => shared.books().core.left_behind(now, key),
             SupervisorMessage::Stop { grace } => {
@@ -228,6 +234,12 @@ impl SupervisorHold {
 
     /// Kills a child and all below it, and sees to it that nobody waits for ever.
     fn kill(&self, key: NodeKey, myself: &ActorRef<SupervisorMessage>) {
+        self.strike(key);
+        // A start that is under way finds itself unwanted; then this comes too late and means nothing.
+        let _ = myself.send_after(KILL_WAIT, move || SupervisorMessage::LeftBehind(key));
+    }
+
+    fn strike(&self, key: NodeKey) {
         if let Some(cell) = self.cells.get(&key) {
             let mut below = vec![cell.clone()];
             let mut place = 0;
@@ -239,8 +251,6 @@ impl SupervisorHold {
                 cell.kill();
             }
         }
-        // A start that is under way finds itself unwanted; then this comes too late and means nothing.
-        let _ = myself.send_after(KILL_WAIT, move || SupervisorMessage::LeftBehind(key));
     }
 }
 

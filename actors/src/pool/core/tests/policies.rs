@@ -121,7 +121,7 @@ fn a_child_over_its_fatal_limit_dies_in_the_middle_of_its_job() {
     assert_eq!(core.tick(at(1), &[(grant.key, reading(Some(1), 299))], None), vec![]);
     let effects = core.tick(at(2), &[(grant.key, reading(Some(1), 300))], None);
     assert!(effects.contains(&Effect::Kill { handle: grant.key }), "{effects:?}");
-    assert_eq!(core.condemned(grant.key), Some(Exit::OutOfMemory(300)), "its caller is told");
+    assert_eq!(core.failure_of(grant.key), Some(Exit::OutOfMemory(300)), "its caller is told");
     assert_eq!(core.check_in(at(3), &grant, Outcome::Lost).len(), 1, "the kill is made sure of, and nothing else happens");
     let counts = core.snapshot(at(3)).counts;
     assert_eq!((counts.restarts["out_of_memory"], counts.answers["out_of_memory"]), (1, 1));
