@@ -371,7 +371,7 @@ async fn a_silent_job_that_cannot_be_cancelled_climbs_the_ladder() {
     let grip = failing::Grip::default();
     let stuck = eventmesh_actors::spawn_named("stuck", {
         let (pool, grip) = (pool.clone(), grip.clone());
-        async move { pool.run(demand(600_000), || Job::Spin(grip.clone())).await }
+        async move { pool.lease(demand(600_000)).await.expect("a lease").run(Job::Spin(grip)).await }
     });
     while pool.snapshot().children.iter().all(|child| child.state != "leased") {
         sleep(Duration::from_millis(1)).await;
@@ -384,9 +384,9 @@ async fn a_silent_job_that_cannot_be_cancelled_climbs_the_ladder() {
         .filter_map(|record| if let Event::HangSuspected { step, .. } = &record.event { Some(*step) } else { None })
         .collect();
     assert_eq!(steps[..3], [Step::Cancel, Step::Interrupt, Step::Kill]);
-    grip.let_go();
     let answer = stuck.await.expect("no panic").expect("no panic");
-    assert!(answer.is_err(), "its caller is told in the end: {answer:?}");
+    assert!(matches!(&answer, Err(RunError::ChildEnded { exit: Some(Exit::Hung), .. })), "its caller is told: {answer:?}");
+    grip.let_go();
     assert_eq!(pool.snapshot().counts.violations.len(), 0);
     tree.shutdown(GRACE).await;
 }
