@@ -97,6 +97,7 @@ impl<W: Worker> Actor for ChildActor<W> {
             return Ok(());
         };
         let Run { job, mut ticket, cancel_at, mut reply } = message;
+        ticket.outcome = Outcome::Lost;
         // Whom this poll has woken so far may sit in this thread's own slot, where no other thread can take it. Should
         // the worker block the thread after all, that must not be the pool, which is to replace it.
         yield_now().await;
@@ -110,11 +111,11 @@ impl<W: Worker> Actor for ChildActor<W> {
             // The caller has gone, and with it the only reason to go on.
             () = reply.closed() => None,
         };
-        drop(at_work);
         if !matches!(result, Some(Ok(_) | Err(JobEnd::Failed(_)))) {
             // What the worker does elsewhere is told by this alone that nobody wants it.
             state.progress.cancel();
         }
+        drop(at_work);
         ticket.outcome = match &result {
             Some(Err(JobEnd::Failed(Failure::Worker(error)))) => Outcome::Broken(error.to_string()),
             Some(Ok(_) | Err(JobEnd::Failed(Failure::Job(_)) | JobEnd::Deadline | JobEnd::Stalled)) | None => {

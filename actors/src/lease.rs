@@ -118,7 +118,7 @@ impl<W: Worker> Lease<W> {
         let Some(mut ticket) = self.ticket.take() else {
             return Err(ended(&self.child, None));
         };
-        ticket.outcome = Outcome::Lost;
+        ticket.outcome = Outcome::Undelivered;
         let shared = Arc::clone(&ticket.shared);
         let (key, lease) = (ticket.grant.key, ticket.grant.lease);
         let (actor, progress) = (ticket.grant.handle.actor.clone(), ticket.grant.handle.progress.clone());
@@ -144,7 +144,7 @@ impl<W: Worker> Lease<W> {
             Ok(Some(answer)) => {
                 match answer.ticket.outcome {
                     Outcome::Done { .. } | Outcome::Unused => self.ticket = Some(answer.ticket),
-                    Outcome::Broken(_) | Outcome::Lost => drop(answer.ticket),
+                    Outcome::Broken(_) | Outcome::Lost | Outcome::Undelivered => drop(answer.ticket),
                 }
                 answer.result.map_err(|end| match end {
                     JobEnd::Failed(Failure::Job(error)) => RunError::Job(error),

@@ -202,10 +202,19 @@ impl ProcessHost {
             .stack_size(MINDER_STACK)
             .spawn(move || mind(&host, &spec, told, &ended))
             .map_err(ProcessError::Minder)?;
-        let Born { pid, scratch, stdin, stdout, stderr, buried } =
+        let mut born =
             born.await.unwrap_or_else(|_| Err(ProcessError::Minder(io::Error::other("the minder ended before the start"))))?;
-        let group = Group { pid, buried, end };
-        Ok(Process { group, scratch, stdin, stdout, stderr, ask_grace, term_grace })
+        born.taken = true;
+        let group = Group { pid: born.pid, buried: Arc::clone(&born.buried), end };
+        Ok(Process {
+            group,
+            scratch: std::mem::take(&mut born.scratch),
+            stdin: born.stdin.take(),
+            stdout: born.stdout.take(),
+            stderr: born.stderr.take(),
+            ask_grace,
+            term_grace,
+        })
     }
 
     /// Waits until no process is left.
@@ -222,8 +231,9 @@ impl ProcessList for ProcessHost {
     }
 }
 
-/// A minder calls a handful of functions and waits.
-const MINDER_STACK: usize = 128 << 10;
+/// A minder calls a handful of functions and waits. But what it removes in the end may be nested as deeply as its child
+/// liked, and is removed recursively; what is not touched costs nothing.
+const MINDER_STACK: usize = 16 << 20;
 
 /// What the minder tells of a start.
 struct Born {
@@ -233,6 +243,24 @@ struct Born {
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
     buried: Arc<Mutex<bool>>,
+    taken: bool,
+}
+
+/// A start whose caller went in the last moment leaves nobody behind.
+impl Drop for Born {
+    fn drop(&mut self) {
+        if !self.taken {
+            signal(self.pid, &self.buried, Signal::KILL);
+        }
+    }
+}
+
+/// Signals the whole group, as long as its number is its own.
+fn signal(pid: Pid, buried: &Mutex<bool>, signal: Signal) {
+    let buried = buried.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*buried {
+        kill_group(pid, signal);
+    }
 }
 
 type Told = oneshot::Sender<Result<Born, ProcessError>>;
@@ -264,11 +292,10 @@ fn mind(host: &Arc<Host>, spec: &ProcessSpec, told: Told, ended: &watch::Sender<
         stdout: child.stdout.take(),
         stderr: child.stderr.take(),
         buried: Arc::clone(&buried),
+        taken: false,
     };
-    if told.send(Ok(born)).is_err() {
-        // Nobody wants it any more.
-        kill_group(pid, Signal::KILL);
-    }
+    // If nobody wants it any more, it is killed as it is dropped.
+    drop(told.send(Ok(born)));
     // Its end, but not yet its burial: as long as it is not reaped, its number names its group and nothing else.
     let seen = loop {
         match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
@@ -279,16 +306,24 @@ fn mind(host: &Arc<Host>, spec: &ProcessSpec, told: Told, ended: &watch::Sender<
     if let Err(error) = seen {
         tracing::error!(%error, pid = pid.as_raw_nonzero().get(), "failed to wait for a process");
     }
+    // The others of its group may take a moment to go, and may write as long as they are there.
+    for _ in 0..GROUP_WAITS {
+        kill_group(pid, Signal::KILL);
+        // It is itself one of the group as long as it is not reaped.
+        if members(pid) <= 1 {
+            break;
+        }
+        std::thread::park_timeout(GROUP_WAIT);
+    }
+    host.living().remove(&child.id());
     let status = {
         let mut buried = buried.lock().unwrap_or_else(PoisonError::into_inner);
-        kill_group(pid, Signal::KILL);
         *buried = true;
         child.wait()
     };
     if let Err(error) = std::fs::remove_dir_all(&scratch) {
         tracing::warn!(%error, path = %scratch.display(), "a scratch directory is left for the next sweep");
     }
-    host.living().remove(&child.id());
     // One that could not be waited for has no status, and is gone all the same.
     ended.send_replace(Some(status.unwrap_or_default()));
     host.count.send_modify(|count| *count -= 1);
@@ -315,6 +350,22 @@ fn command(host: &Host, spec: &ProcessSpec, scratch: &Path) -> Command {
     command
 }
 
+/// How often, and how long each time, the rest of a group is waited for.
+const GROUP_WAITS: u32 = 500;
+const GROUP_WAIT: Duration = Duration::from_millis(2);
+
+/// How many processes are in the group of `pid`, zombies included.
+fn members(pid: Pid) -> usize {
+    let group = pid.as_raw_nonzero().to_string();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    processes
+        .filter(|entry| entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit))
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
+        // After the name in parentheses: state, parent, group.
+        .filter(|stat| stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().nth(2) == Some(&group))
+        .count()
+}
+
 fn kill_group(pid: Pid, signal: Signal) {
     // A group that is gone needs no signal.
     let _ = kill_process_group(pid, signal);
@@ -331,11 +382,8 @@ struct Group {
 
 impl Group {
     /// Signals the whole group, as long as its number is its own.
-    fn signal(&self, signal: Signal) {
-        let buried = self.buried.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*buried {
-            kill_group(self.pid, signal);
-        }
+    fn signal(&self, which: Signal) {
+        signal(self.pid, &self.buried, which);
     }
 }
 

@@ -18,7 +18,8 @@ struct Cell {
     phase: AtomicU8,
     beats: AtomicU64,
     bytes: AtomicU64,
-    cancelled: AtomicBool,
+    /// Number of the job that is to end; 0 is none.
+    cancelled: AtomicU64,
     cancel: Notify,
     condemned: AtomicBool,
     condemn: Notify,
@@ -48,7 +49,13 @@ impl Progress {
     /// Whether the job at work is to end, for work that cannot be dropped because it runs on a thread of its own.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancelled.load(Ordering::Relaxed)
+        let cancelled = self.0.cancelled.load(Ordering::Relaxed);
+        cancelled != 0 && self.is_at(cancelled)
+    }
+
+    /// Whether job number `job` is at work.
+    pub(crate) fn is_at(&self, job: u64) -> bool {
+        self.0.job.load(Ordering::Relaxed) == job
     }
 
     /// Waits until the job at work is to end.
@@ -84,14 +91,20 @@ impl Progress {
         }
     }
 
+    /// Ends the job at work, whichever it is.
     pub(crate) fn cancel(&self) {
-        self.0.cancelled.store(true, Ordering::Relaxed);
+        self.cancel_job(self.0.job.load(Ordering::Relaxed));
+    }
+
+    /// Ends job number `job`, and no other.
+    pub(crate) fn cancel_job(&self, job: u64) {
+        self.0.cancelled.store(job, Ordering::Relaxed);
         self.0.cancel.notify_waiters();
     }
 
     /// A job begins; the returned guard ends it, however that comes about.
     pub(crate) fn begin(&self, job: u64) -> AtWork<'_> {
-        self.0.cancelled.store(false, Ordering::Relaxed);
+        self.0.bytes.store(0, Ordering::Relaxed);
         self.0.phase.store(0, Ordering::Relaxed);
         self.0.job.store(job, Ordering::Relaxed);
         AtWork(self)

@@ -72,11 +72,12 @@ impl RecycleLimits {
 
     /// The limits of one child, jittered from `rng`.
     pub fn draw(&self, rng: &mut Rng) -> DrawnLimits {
-        let spread = self.jitter.clamp(0.0, 0.5);
+        let spread = if self.jitter.is_finite() { self.jitter.clamp(0.0, 0.5) } else { 0.0 };
         let mut factor = || 1.0 + spread * (2.0 * rng.f64() - 1.0);
         DrawnLimits {
             jobs: self.jobs.map(|jobs| scaled(jobs, factor())),
-            age: self.age.map(|age| age.mul_f64(factor())),
+            // A limit past the end of time is none.
+            age: self.age.map(|age| Duration::try_from_secs_f64(age.as_secs_f64() * factor()).unwrap_or(Duration::MAX)),
             memory: MemoryLimits { soft: self.memory.soft.map(|soft| scaled(soft, factor())), ..self.memory },
         }
     }

@@ -92,6 +92,8 @@ impl Subtree for Service {
 
     fn back_in(&self, _delay: Duration) {}
 
+    fn abandon(&self) {}
+
     fn detail(&self) -> NodeDetail {
         NodeDetail::Service
     }

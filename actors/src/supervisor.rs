@@ -24,7 +24,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ractor::{ActorId, ActorRef};
+use ractor::{ActorCell, ActorId, ActorRef, ActorStatus};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -307,9 +307,15 @@ impl Shared {
         }
     }
 
-    pub(crate) fn taken_over_by(&self, actor: ActorRef<SupervisorMessage>) {
-        *self.actor.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
+    /// A new actor takes over, once an earlier one is gone. There can be only one.
+    pub(crate) async fn taken_over_by(&self, actor: ActorRef<SupervisorMessage>) -> Result<(), AlreadyRuns> {
+        let earlier = self.actor.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        AlreadyRuns::unless_ends(earlier.map(|earlier| earlier.get_cell()), &self.name).await?;
+        let mut current = self.actor.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(actor);
         *self.exit.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.phase.send_replace(Phase::Starting);
+        Ok(())
     }
 
     /// The actor `id` is gone. Its last act may come late: if another has taken over by then, nothing happens.
@@ -340,6 +346,29 @@ impl Shared {
         actor.is_some_and(|actor| actor.cast(message).is_ok())
     }
 }
+
+/// A pool or supervisor is run by one owner at a time.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} is already run by another supervisor")]
+pub(crate) struct AlreadyRuns {
+    name: String,
+}
+
+impl AlreadyRuns {
+    /// Waits a moment for an earlier owner's actor to end: it may have been killed just now.
+    pub(crate) async fn unless_ends(earlier: Option<ActorCell>, name: &str) -> Result<(), Self> {
+        match earlier {
+            Some(earlier) if earlier.get_status() < ActorStatus::Stopped => {
+                let ended = earlier.wait(Some(LAST_MOMENT)).await.is_ok();
+                if ended { Ok(()) } else { Err(Self { name: name.to_owned() }) }
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// How long an actor that has been killed may take to be gone.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// Events logged when a supervisor gives up.
 const DUMPED: usize = 50;

@@ -114,7 +114,7 @@ impl Watchdog {
             Some(Step::Interrupt) => (Step::Kill, 2),
             Some(Step::Kill) => return None,
         };
-        if now.since(self.since) < budget.saturating_add(policy.grace * graces) {
+        if now.since(self.since) < budget.saturating_add(policy.grace.saturating_mul(graces)) {
             return None;
         }
         self.step = Some(next);

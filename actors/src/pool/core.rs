@@ -75,11 +75,14 @@ pub struct PoolCore<H, T> {
     ledger: Ledger,
     /// Entries answered while their lease was still out: the child would not let go of it.
     answered_early: BTreeSet<u64>,
+    /// Entries of leases whose child has left the books: nothing is at work for them.
+    adrift: BTreeSet<u64>,
     pressure: Pressure,
     recycling: Option<Recycling>,
     verification: Option<Verification>,
     /// When a spent pool is started again, as far as its supervisor has said.
     back_at: Option<Moment>,
+    last_tick: Option<Moment>,
     last_failure: Option<Exit>,
     /// The last of them, for callers that ask how their child ended.
     failures: VecDeque<(Key, Exit)>,
@@ -107,10 +110,12 @@ impl<H: Clone, T> PoolCore<H, T> {
             quarantine: Quarantine::new(spec.quarantine),
             ledger: Ledger::new(),
             answered_early: BTreeSet::new(),
+            adrift: BTreeSet::new(),
             pressure: Pressure::Normal,
             recycling: None,
             verification: None,
             back_at: None,
+            last_tick: None,
             last_failure: None,
             failures: VecDeque::new(),
             books: Books::default(),
@@ -129,17 +134,34 @@ impl<H: Clone, T> PoolCore<H, T> {
         } else {
             Phase::Open
         };
-        self.idle.clear();
-        self.recycling = None;
+        self.clear(&mut effects);
         self.back_at = None;
         self.budgets = RestartBudgets::new(&self.spec.restarts);
         self.audit.clear();
         for slot in &mut self.slots {
-            slot.children.clear();
             slot.backoff = Backoff::new(self.spec.backoff);
         }
         self.fill(now, &mut effects);
         effects
+    }
+
+    /// Forgets all children. Those that are still there, and what they run outside of themselves, are killed.
+    fn clear(&mut self, effects: &mut Vec<Effect<H, T>>) {
+        self.idle.clear();
+        self.recycling = None;
+        for slot in &mut self.slots {
+            for child in slot.children.drain(..) {
+                self.adrift.extend(child.entry);
+                effects.extend(child.handle.map(|handle| Effect::Kill { handle }));
+            }
+        }
+    }
+
+    /// Nobody will open the pool again: callers are told so, and not to come back.
+    pub fn abandon(&mut self) {
+        if self.phase == Phase::Spent {
+            self.phase = Phase::Closed;
+        }
     }
 
     /// Starts a child in every slot that should have one and has none.
@@ -173,9 +195,11 @@ impl<H: Clone, T> PoolCore<H, T> {
             Outcome::Unused => "unused",
             Outcome::Done { .. } => "done",
             Outcome::Broken(_) => "broken",
+            Outcome::Undelivered => "undelivered",
             Outcome::Lost => "lost",
         };
         let early = self.answered_early.remove(&grant.entry);
+        self.adrift.remove(&grant.entry);
         if !early && !self.answer(grant.entry, answer, &mut effects) {
             return effects;
         }
@@ -183,7 +207,7 @@ impl<H: Clone, T> PoolCore<H, T> {
         if let Outcome::Lost = outcome {
             self.books.lost();
         }
-        if !early && matches!(outcome, Outcome::Lost | Outcome::Broken(_)) {
+        if !early && matches!(outcome, Outcome::Lost | Outcome::Broken(_)) && self.is_to_blame(key) {
             self.strike(now, grant.input, &mut effects);
         }
         let Some(child) = self.child_mut(key) else {
@@ -196,7 +220,7 @@ impl<H: Clone, T> PoolCore<H, T> {
             Outcome::Done { jobs, usage } => self.done(now, key, jobs, usage, leased_for, &mut effects),
             Outcome::Broken(why) => self.feed(now, key, Input::CheckInUnfit(Exit::Broken(why)), &mut effects),
             // Its end is on the way and will say why. Until then it is not lent; the kill makes sure.
-            Outcome::Lost => {
+            Outcome::Lost | Outcome::Undelivered => {
                 if let Some(handle) = child.handle.clone() {
                     effects.push(Effect::Kill { handle });
                 }
@@ -205,12 +229,22 @@ impl<H: Clone, T> PoolCore<H, T> {
         effects
     }
 
+    /// Whether a job that `key` did not bring back may have been its end: not if the pool itself sent the child away.
+    fn is_to_blame(&self, key: Key) -> bool {
+        match self.child(key).map(|child| &child.state) {
+            Some(ChildState::Stopping(exit) | ChildState::Retiring(exit)) => !exit.is_planned() || self.is_open(),
+            Some(ChildState::Starting | ChildState::Idle | ChildState::Leased | ChildState::Ended(_)) => true,
+            None => self.failures.iter().any(|(failed, _)| *failed == key),
+        }
+    }
+
     /// The jobs of a lease have ended, and their child says what it uses.
     fn done(&mut self, now: Moment, key: Key, jobs: u64, usage: Usage, leased_for: Duration, effects: &mut Vec<Effect<H, T>>) {
         self.books.done(jobs, leased_for);
         let Some(child) = self.child_mut(key) else { return };
         child.jobs += jobs;
         child.usage = usage;
+        let input = child.input;
         let age = child.up.map_or(Duration::ZERO, |up| now.since(up));
         let due = child.limits.due(child.jobs, age);
         let jobs_done = child.jobs;
@@ -220,16 +254,20 @@ impl<H: Clone, T> PoolCore<H, T> {
         if let Some(leak) = found {
             self.leak_found(now, key, leak, effects);
         }
+        let soft = (level == MemoryLevel::Soft).then_some(RecycleReason::Bytes);
         if !usage.healthy {
             self.feed(now, key, Input::CheckInUnfit(Exit::Recycled(RecycleReason::Unhealthy)), effects);
         } else if level == MemoryLevel::Fatal {
+            self.strike(now, input, effects);
             self.feed(now, key, Input::CheckInUnfit(Exit::OutOfMemory(usage.bytes)), effects);
         } else if level == MemoryLevel::Hard {
             self.feed(now, key, Input::CheckInUnfit(Exit::Recycled(RecycleReason::Bytes)), effects);
+        } else if let Some(reason) = due.or(soft).filter(|_| self.phase == Phase::Open && self.pressure >= Pressure::Shrink) {
+            // There is no room for two, and somebody may wait: it goes now, and its replacement comes after.
+            self.feed(now, key, Input::CheckInUnfit(Exit::Recycled(reason)), effects);
         } else {
             self.slots[key.slot as usize].sickly = false;
             self.feed(now, key, Input::CheckInFit, effects);
-            let soft = (level == MemoryLevel::Soft).then_some(RecycleReason::Bytes);
             if let Some(reason) = due.or(soft) {
                 self.recycle(now, key, reason, effects);
             }
@@ -394,6 +432,7 @@ impl<H: Clone, T> PoolCore<H, T> {
         if self.is_open() {
             self.phase = Phase::Draining;
         }
+        self.abandon();
         let pool = self.spec.name.to_string();
         self.refuse_all(&LeaseError::Closed { pool }, &mut effects);
         for key in self.keys() {
@@ -417,11 +456,7 @@ impl<H: Clone, T> PoolCore<H, T> {
         if self.phase != Phase::Spent {
             self.phase = Phase::Closed;
         }
-        self.idle.clear();
-        for slot in &mut self.slots {
-            slot.children.clear();
-        }
-        self.recycling = None;
+        self.clear(&mut effects);
         let pool = self.spec.name.to_string();
         self.refuse_all(&LeaseError::Closed { pool }, &mut effects);
         effects
@@ -482,8 +517,9 @@ impl<H: Clone, T> PoolCore<H, T> {
             return;
         }
         let Some(cause) = exit.cause() else { return };
-        // A probe that fails has answered the question.
-        if self.phase == Phase::Probing || !self.budgets.take(now, cause) {
+        // Probes are so far apart that they stay within the budget by themselves; without any budget there are none.
+        let probing = self.phase == Phase::Probing && self.spec.restarts.any.intensity > 0;
+        if !probing && !self.budgets.take(now, cause) {
             self.spend(now, exit, effects);
             return;
         }
@@ -506,6 +542,10 @@ impl<H: Clone, T> PoolCore<H, T> {
             | Exit::Finished
             | Exit::Escalated(_) => place.backoff.after_crash(lived, &mut self.rng),
         };
+        let delay = if probing { delay.max(self.spec.probe_every()) } else { delay };
+        if probing {
+            self.back_at = Some(now + delay);
+        }
         let key = self.start(slot, now, delay, effects);
         effects.push(Effect::Tell(Event::RestartScheduled { child: key.within(&self.spec.name), cause: exit, delay }));
     }
@@ -567,6 +607,8 @@ impl<H: Clone, T> PoolCore<H, T> {
     }
 
     fn remove(&mut self, key: Key) {
+        let entry = self.child(key).and_then(|child| child.entry);
+        self.adrift.extend(entry);
         if let Some(slot) = self.slots.get_mut(key.slot as usize) {
             slot.children.retain(|child| child.generation != key.generation);
         }
@@ -643,7 +685,7 @@ impl<H: Clone, T> PoolCore<H, T> {
             admitted_bytes: self.admitted_bytes,
             max_bytes: self.spec.max_bytes,
             quarantined: self.quarantine.refused(now),
-            back_in: self.back_at.filter(|_| self.phase == Phase::Spent).map(spent_for),
+            back_in: self.back_at.filter(|at| *at > now && matches!(self.phase, Phase::Spent | Phase::Probing)).map(spent_for),
             counts: self.books.counts(&self.ledger),
             last_failure: self.last_failure.clone(),
             children,

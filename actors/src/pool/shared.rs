@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ractor::{ActorId, ActorRef};
+use ractor::{ActorCell, ActorId, ActorRef};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -140,6 +140,8 @@ impl<W: Worker> Shared<W> {
     /// The governor's level.
     pub(crate) fn pressed(self: &Arc<Self>, pressure: Pressure) {
         self.decide(|core, now| core.pressed(now, pressure));
+        // Starts may have become unwanted.
+        self.changed.send_replace(());
     }
 
     /// The supervisor says when the pool is started again.
@@ -205,6 +207,17 @@ impl<W: Worker> Shared<W> {
         self.changed.send_replace(());
     }
 
+    /// Whose actor runs the pool now.
+    pub(crate) fn owner(&self) -> Option<ActorCell> {
+        self.actor.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(ActorRef::get_cell)
+    }
+
+    /// Nobody will start the pool again.
+    pub(crate) fn abandon(self: &Arc<Self>) {
+        self.lock().abandon();
+        self.changed.send_replace(());
+    }
+
     /// The actor `id` is gone. Its last act may come late: if another has taken over by then, nothing happens.
     pub(crate) fn close(self: &Arc<Self>, id: ActorId) {
         let effects = {
@@ -259,9 +272,9 @@ impl<W: Worker> Shared<W> {
                 Effect::Start { key, delay } => self.tell_actor(PoolMessage::Start { key, delay }),
                 Effect::Stop { handle } => handle.actor.stop(None),
                 Effect::Kill { handle } => handle.kill(),
-                Effect::Cancel { handle } => handle.progress.cancel(),
-                Effect::Interrupt { handle } => {
-                    if let Some(interrupt) = &handle.interrupt {
+                Effect::Cancel { handle, job } => handle.progress.cancel_job(job),
+                Effect::Interrupt { handle, job } => {
+                    if let Some(interrupt) = handle.interrupt.as_ref().filter(|_| handle.progress.is_at(job)) {
                         interrupt.interrupt();
                     }
                 }

@@ -79,6 +79,12 @@ impl PoolSpec {
         }
     }
 
+    /// The time between two probes of a pool that had given up: so long that they stay within the budget.
+    pub(crate) fn probe_every(&self) -> Duration {
+        let allowed = self.restarts.any;
+        (allowed.period / allowed.intensity.max(1)).max(self.backoff.base)
+    }
+
     /// The time between two looks at the children.
     pub(crate) fn tick_every(&self) -> Duration {
         let shortest = self.hang.shortest().map_or(self.tick, |budget| (budget / 4).min(self.tick));

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::child::{ChildActor, ChildArguments};
 use crate::exit::{Exit, FailedWith};
 use crate::id::Key;
 use crate::pool::shared::{ChildHandle, Shared};
 use crate::progress::Progress;
+use crate::supervisor::AlreadyRuns;
 use crate::task::spawn_named;
 use crate::worker::Worker;
 
@@ -25,7 +26,7 @@ pub(crate) enum PoolMessage<W: Worker> {
     },
     Up {
         key: Key,
-        child: ChildHandle<W>,
+        child: Fresh<W>,
     },
     NotUp {
         key: Key,
@@ -42,6 +43,23 @@ pub(crate) enum PoolMessage<W: Worker> {
     /// Look at the children.
     Tick,
     Drained,
+}
+
+/// A child that nobody has taken yet. Without a pool to take it, nobody wants it.
+pub(crate) struct Fresh<W: Worker>(Option<ChildHandle<W>>);
+
+impl<W: Worker> Fresh<W> {
+    fn taken(mut self) -> Option<ChildHandle<W>> {
+        self.0.take()
+    }
+}
+
+impl<W: Worker> Drop for Fresh<W> {
+    fn drop(&mut self) {
+        if let Some(child) = self.0.take() {
+            child.kill();
+        }
+    }
 }
 
 pub(crate) struct PoolActor<W>(PhantomData<fn() -> W>);
@@ -72,8 +90,8 @@ impl<W: Worker> Actor for PoolActor<W> {
 
     async fn pre_start(&self, myself: ActorRef<Self::Msg>, shared: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
         let id = myself.get_id();
-        // Skips what was missed, so a slow machine gathers none; ends with the actor.
-        drop(myself.send_interval(shared.spec.tick_every(), || PoolMessage::Tick));
+        AlreadyRuns::unless_ends(shared.owner(), shared.name()).await?;
+        spawn_named("ticks", ticks(myself.clone(), shared.spec.tick_every()));
         shared.open(myself);
         Ok(PoolHold { id, shared, children: HashMap::new() })
     }
@@ -89,6 +107,7 @@ impl<W: Worker> Actor for PoolActor<W> {
                 spawn_named("child start", start(Arc::clone(&state.shared), myself, key, delay));
             }
             PoolMessage::Up { key, child } => {
+                let Some(child) = child.taken() else { return Ok(()) };
                 let (id, gone) = (child.actor.get_id(), child.actor.get_status() >= ActorStatus::Stopping);
                 state.children.insert(id, key);
                 state.shared.started(key, child);
@@ -102,7 +121,7 @@ impl<W: Worker> Actor for PoolActor<W> {
             PoolMessage::Cancelled { key, lease } => {
                 let shared = Arc::clone(&state.shared);
                 spawn_named("cancelled job", async move {
-                    sleep(shared.cancel_grace() * 2).await;
+                    sleep(shared.cancel_grace().saturating_mul(2)).await;
                     shared.condemn(key, lease, Exit::Hung);
                 });
             }
@@ -135,6 +154,20 @@ impl<W: Worker> Actor for PoolActor<W> {
             state.shared.ended(key, exit);
         }
         Ok(())
+    }
+}
+
+/// Tells the actor to look at its children, for as long as it lives. A machine that was stopped for a while has missed
+/// those looks, and is not flooded with them.
+async fn ticks<W: Worker>(pool: ActorRef<PoolMessage<W>>, every: Duration) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        if pool.cast(PoolMessage::Tick).is_err() {
+            return;
+        }
     }
 }
 
@@ -199,10 +232,8 @@ struct Report<W: Worker> {
 impl<W: Worker> Report<W> {
     fn up(&mut self, child: ChildHandle<W>) {
         self.told = true;
-        if self.pool.cast(PoolMessage::Up { key: self.key, child: child.clone() }).is_err() {
-            // Without its actor the pool is closed, and so is everything that could want this child.
-            child.kill();
-        }
+        // A message that is not delivered, or not read, kills what is in it.
+        let _ = self.pool.cast(PoolMessage::Up { key: self.key, child: Fresh(Some(child)) });
     }
 
     fn not_up(&mut self, why: String) {

@@ -37,15 +37,15 @@ pub(super) fn claim(root: &Path) -> io::Result<(PathBuf, File, Swept)> {
     let turn = lock_file(&root.join("turn"))?;
     flock(turn.as_fd(), FlockOperation::LockExclusive)?;
     let swept = sweep(root)?;
-    for number in 0u32.. {
-        let directory = root.join(format!("{PREFIX}{}-{number}", std::process::id()));
+    for _try in 0..100 {
+        // Never used twice, anywhere: it is the mark that processes are known by.
+        let directory = root.join(format!("{PREFIX}{}-{:016x}", std::process::id(), fastrand::u64(..)));
         match fs::create_dir(&directory) {
             Ok(()) => {
                 let lock = lock_file(&directory.join("lock"))?;
                 flock(lock.as_fd(), FlockOperation::NonBlockingLockExclusive)?;
                 return Ok((directory, lock, swept));
             }
-            // Another engine of this process.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }

@@ -27,6 +27,8 @@ pub(crate) trait Subtree: Send + Sync + 'static {
     fn stop(&self, grace: Duration);
     /// It will be started again after `delay`.
     fn back_in(&self, delay: Duration);
+    /// Its supervisor is at its end: it will not be started again.
+    fn abandon(&self);
     fn detail(&self) -> NodeDetail;
 }
 
@@ -51,11 +53,12 @@ impl ChildSpec {
         Self::new(pool.shared.name(), Arc::new(pool.clone()))
     }
 
-    /// A supervisor of its own, under its own name. It is up when all its children are.
+    /// A supervisor of its own, under its own name. It is up when all its children are, and may take as long to stop as
+    /// they do.
     #[must_use]
     pub fn supervisor(supervisor: &Supervisor) -> Self {
         let name = Arc::clone(supervisor.name());
-        Self::new(&name, Arc::new(supervisor.clone()))
+        Self::new(&name, Arc::new(supervisor.clone())).shutdown(Shutdown::INFINITY)
     }
 
     /// A long-running task. It is up when it says so by [`ServiceContext::ready`], and is asked to stop by
@@ -129,6 +132,10 @@ impl<W: Worker> Subtree for Pool<W> {
 
     fn back_in(&self, delay: Duration) {
         self.shared.back_in(delay);
+    }
+
+    fn abandon(&self) {
+        self.shared.abandon();
     }
 
     fn detail(&self) -> NodeDetail {

@@ -59,6 +59,8 @@ struct Child {
     backoff: Backoff,
     last_exit: Option<Exit>,
     answers: bool,
+    /// Nobody has terminated it.
+    wanted: bool,
 }
 
 impl Child {
@@ -143,6 +145,7 @@ impl SupervisorCore {
             backoff: Backoff::new(self.policy.backoff),
             last_exit: None,
             answers: true,
+            wanted: true,
         });
         let mut effects = Vec::new();
         match self.phase {
@@ -162,6 +165,7 @@ impl SupervisorCore {
         self.budgets = RestartBudgets::new(&self.policy.restarts);
         for child in &mut self.children {
             child.enter(State::Down, now);
+            child.wanted = true;
             child.backoff = Backoff::new(self.policy.backoff);
         }
         self.boot = self.children.iter().map(|child| child.number).collect();
@@ -201,6 +205,9 @@ impl SupervisorCore {
             Some((earlier, exit)) => (earlier.min(grace), exit),
             None => (grace, exit),
         });
+        // Those that are on their way already may take no longer than this either.
+        let stopping = self.children.iter().filter(|child| child.state == State::Stopping);
+        effects.extend(stopping.map(|child| Effect::Stop { key: child.key(), within: child.policy.shutdown.within(grace) }));
         self.stop_next(now, effects);
     }
 
@@ -304,9 +311,14 @@ impl SupervisorCore {
         child.last_exit = Some(exit.clone());
         effects.push(Effect::Tell(Event::NodeEnded { supervisor: self.name.clone(), node: name, exit: exit.clone() }));
         match self.phase {
-            Phase::Stopping => self.stop_next(now, &mut effects),
+            Phase::Stopping => {
+                if self.children[place].policy.restart == Restart::Temporary {
+                    self.forget(key.child, &mut effects);
+                }
+                self.stop_next(now, &mut effects);
+            }
             Phase::Down => {}
-            Phase::Starting if never_stood => {
+            Phase::Starting if never_stood && !asked && self.boot.front() == Some(&key.child) => {
                 // OTP: a supervisor whose children do not come up at first has not started.
                 let cause = self.told(place, &exit);
                 self.wind_down(now, Duration::MAX, Exit::StartFailed(cause), &mut effects);
@@ -324,14 +336,17 @@ impl SupervisorCore {
 
     /// A child that was asked to go has gone: it belongs to a regrouping, or somebody has terminated it.
     fn gone_by_order(&mut self, now: Moment, number: u32, effects: &mut Vec<Effect>) {
-        let regrouped = self.regroup.as_ref().is_some_and(|regroup| regroup.members.contains(&number));
         let temporary = self.place(number).is_some_and(|place| self.children[place].policy.restart == Restart::Temporary);
+        let booting = self.boot.front() == Some(&number);
+        self.boot.retain(|boot| *boot != number);
         if temporary {
             self.forget(number, effects);
         }
-        if regrouped {
-            self.regroup_next(now, effects);
+        // Others may have waited for it to be up, or to be gone.
+        if booting {
+            self.boot_next(now, effects);
         }
+        self.regroup_next(now, effects);
     }
 
     /// A child has ended of its own accord, or was killed by somebody else.
@@ -352,7 +367,12 @@ impl SupervisorCore {
         if let Some(regroup) = &mut self.regroup {
             regroup.members.retain(|member| *member != number);
         }
-        let others = self.children.iter().any(|child| child.policy.significant && child.state != State::Down);
+        // One that is still to come counts as there.
+        let to_come = |number: u32| {
+            self.boot.contains(&number) || self.regroup.as_ref().is_some_and(|regroup| regroup.members.contains(&number))
+        };
+        let others =
+            self.children.iter().any(|child| child.policy.significant && (child.state != State::Down || to_come(child.number)));
         let ends = match self.policy.auto_shutdown {
             AutoShutdown::Never => false,
             AutoShutdown::AnySignificant => policy.significant,
@@ -447,7 +467,13 @@ impl SupervisorCore {
         if let Some(regroup) = &mut self.regroup {
             regroup.members.retain(|member| *member != number);
         }
-        self.send_off(now, place, Duration::MAX, &mut effects);
+        self.children[place].wanted = false;
+        if self.children[place].state == State::Down {
+            // It is not there, and must not come either.
+            self.gone_by_order(now, number, &mut effects);
+        } else {
+            self.send_off(now, place, Duration::MAX, &mut effects);
+        }
         Ok(effects)
     }
 
@@ -462,6 +488,7 @@ impl SupervisorCore {
         if self.phase != Phase::Running {
             return Err(ChildError::NotRunning { supervisor: self.name.to_string() });
         }
+        self.children[place].wanted = true;
         self.begin(now, self.children[place].number, Duration::ZERO, &mut effects);
         Ok(effects)
     }

@@ -64,6 +64,20 @@ pub enum Shutdown {
     Within(Duration),
 }
 
+impl Shutdown {
+    /// As long as it takes: OTP's infinity, for supervisors, whose own children have their times.
+    pub const INFINITY: Self = Self::Within(Duration::MAX);
+
+    /// How long it may take, and no longer than `grace`.
+    #[must_use]
+    pub fn within(self, grace: Duration) -> Duration {
+        match self {
+            Self::Brutal => Duration::ZERO,
+            Self::Within(time) => time.min(grace),
+        }
+    }
+}
+
 /// Whether the end of significant children ends their supervisor, as a plan and not as a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use crate::exit::{Exit, FailedWith};
@@ -45,8 +46,12 @@ pub(crate) struct SupervisorHold {
     /// Children that have an actor.
     cells: HashMap<NodeKey, ActorCell>,
     keys: HashMap<ActorId, NodeKey>,
-    /// Ends that were told before their starts; as many as starts are under way.
+    /// Starts under way.
+    starting: usize,
+    /// Ends that were told before their starts; forgotten when no start is under way.
     early: HashMap<ActorId, Exit>,
+    /// What waits for children to have stopped.
+    timers: HashMap<NodeKey, Vec<AbortHandle>>,
 }
 
 impl Drop for SupervisorHold {
@@ -62,10 +67,17 @@ impl Actor for SupervisorActor {
 
     async fn pre_start(&self, myself: ActorRef<Self::Msg>, shared: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
         let id = myself.get_id();
-        shared.phase.send_replace(Phase::Starting);
-        shared.taken_over_by(myself.clone());
+        shared.taken_over_by(myself.clone()).await?;
         myself.cast(SupervisorMessage::Begin)?;
-        Ok(SupervisorHold { id, shared, cells: HashMap::new(), keys: HashMap::new(), early: HashMap::new() })
+        Ok(SupervisorHold {
+            id,
+            shared,
+            cells: HashMap::new(),
+            keys: HashMap::new(),
+            starting: 0,
+            early: HashMap::new(),
+            timers: HashMap::new(),
+        })
     }
 
     async fn handle(
@@ -81,18 +93,22 @@ impl Actor for SupervisorActor {
             SupervisorMessage::Carry(effects) => effects,
             SupervisorMessage::Up { key, cell } => {
                 let id = cell.get_id();
-                let gone = state.early.remove(&id).or((cell.get_status() >= ActorStatus::Stopping).then_some(Exit::Killed));
+                // Its end may have been told before its start. If it was not, it is still to come.
+                let gone = state.early.remove(&id);
+                state.started_one();
                 state.keys.insert(id, key);
                 state.cells.insert(key, cell);
                 let effects = shared.books().core.started(now, key);
                 state.carry_out(effects, &myself)?;
                 match gone {
-                    // Its end was told before its start, and nobody knew it then.
                     Some(exit) => state.ended(id, exit),
                     None => Vec::new(),
                 }
             }
-            SupervisorMessage::NotUp { key, exit } => shared.books().core.ended(now, key, exit),
+            SupervisorMessage::NotUp { key, exit } => {
+                state.started_one();
+                shared.books().core.ended(now, key, exit)
+            }
             SupervisorMessage::Strike(key) => {
                 state.strike(key);
                 Vec::new()
@@ -133,20 +149,33 @@ impl Actor for SupervisorActor {
             return state.carry_out(effects, &myself);
         }
         // It is still being started; whoever starts it will say which child it was, or that there is none.
-        if state.shared.books().core.view(state.shared.clock.now()).iter().any(|node| node.state == "starting") {
+        if state.starting > 0 {
             state.early.insert(id, exit);
         }
         Ok(())
     }
 }
 
+/// A time to stop that is none.
+const FOR_EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
 /// How long a killed child may take to be gone. Only one that blocks its thread takes longer than a moment.
 const KILL_WAIT: Duration = Duration::from_secs(1);
 
 impl SupervisorHold {
+    fn started_one(&mut self) {
+        self.starting = self.starting.saturating_sub(1);
+        if self.starting == 0 {
+            self.early.clear();
+        }
+    }
+
     fn ended(&mut self, id: ActorId, exit: Exit) -> Vec<Effect> {
         let Some(key) = self.keys.remove(&id) else { return Vec::new() };
         self.cells.remove(&key);
+        for timer in self.timers.remove(&key).unwrap_or_default() {
+            timer.abort();
+        }
         self.shared.books().core.ended(self.shared.clock.now(), key, exit)
     }
 
@@ -156,7 +185,7 @@ impl SupervisorHold {
                 Effect::Start { key, delay } => self.start(key, delay, myself),
                 Effect::Stop { key, within } => {
                     self.with(key, |child| child.subtree.stop(within));
-                    let _ = myself.send_after(within, move || SupervisorMessage::Overdue(key));
+                    self.remind(key, within, myself, SupervisorMessage::Overdue(key));
                 }
                 Effect::Kill { key } => self.kill(key, myself),
                 Effect::Forget { child } => {
@@ -175,6 +204,10 @@ impl SupervisorHold {
 
     fn finish(&mut self, exit: Exit, myself: &ActorRef<SupervisorMessage>) -> Result<(), ActorProcessingErr> {
         self.shared.finished(exit.clone());
+        let children: Vec<ChildSpec> = self.shared.books().children.values().cloned().collect();
+        for child in children {
+            child.subtree.abandon();
+        }
         match exit {
             Exit::Escalated(_) | Exit::StartFailed(_) => Err(FailedWith(exit).into()),
             Exit::Finished => {
@@ -200,8 +233,9 @@ impl SupervisorHold {
     }
 
     /// Starts a child beside the actor, so that a slow start stalls nobody.
-    fn start(&self, key: NodeKey, delay: Duration, myself: &ActorRef<SupervisorMessage>) {
+    fn start(&mut self, key: NodeKey, delay: Duration, myself: &ActorRef<SupervisorMessage>) {
         let Some(child) = self.with(key, ChildSpec::clone) else { return };
+        self.starting += 1;
         child.subtree.back_in(delay);
         let (shared, myself) = (Arc::clone(&self.shared), myself.clone());
         spawn_named("node start", async move {
@@ -233,10 +267,24 @@ impl SupervisorHold {
     }
 
     /// Kills a child and all below it, and sees to it that nobody waits for ever.
-    fn kill(&self, key: NodeKey, myself: &ActorRef<SupervisorMessage>) {
+    fn kill(&mut self, key: NodeKey, myself: &ActorRef<SupervisorMessage>) {
         self.strike(key);
         // A start that is under way finds itself unwanted; then this comes too late and means nothing.
-        let _ = myself.send_after(KILL_WAIT, move || SupervisorMessage::LeftBehind(key));
+        self.remind(key, KILL_WAIT, myself, SupervisorMessage::LeftBehind(key));
+    }
+
+    /// Has `message` sent after a while, unless the child has gone by then.
+    fn remind(&mut self, key: NodeKey, after: Duration, myself: &ActorRef<SupervisorMessage>, message: SupervisorMessage) {
+        if after > FOR_EVER {
+            return;
+        }
+        let myself = myself.clone();
+        let timer = spawn_named("reminder", async move {
+            sleep(after).await;
+            // A supervisor that is gone needs no reminder.
+            let _ = myself.cast(message);
+        });
+        self.timers.entry(key).or_default().push(timer.abort_handle());
     }
 
     fn strike(&self, key: NodeKey) {
@@ -328,6 +376,8 @@ impl Subtree for Supervisor {
     }
 
     fn back_in(&self, _delay: Duration) {}
+
+    fn abandon(&self) {}
 
     fn detail(&self) -> NodeDetail {
         NodeDetail::Supervisor(Box::new(self.snapshot()))

@@ -34,11 +34,15 @@ pub enum Effect<H, T> {
     Cancel {
         /// The child.
         handle: H,
+        /// The number of the job: the next one is not to blame.
+        job: u64,
     },
     /// Call the worker's own hook to end its job.
     Interrupt {
         /// The child.
         handle: H,
+        /// The number of the job.
+        job: u64,
     },
     /// Give the lease to the waiting caller.
     Grant {
@@ -120,6 +124,8 @@ pub enum Outcome {
     },
     /// The worker blamed itself.
     Broken(String),
+    /// The child was gone before the job could be handed over: the job is not to blame.
+    Undelivered,
     /// The job never came back: the child is gone, or is about to be.
     Lost,
 }

@@ -142,6 +142,13 @@ impl<H: Clone, T> PoolCore<H, T> {
                 }
                 continue;
             }
+            if let Some(retry_after) = waiter.key.and_then(|key| self.quarantine.refused_for(now, key)) {
+                if let Some(poison) = self.line.pop() {
+                    let pool = self.spec.name.to_string();
+                    self.refuse(poison, LeaseError::Quarantined { pool, retry_after }, effects);
+                }
+                continue;
+            }
             let ask = Ask { bytes: waiter.bytes, deadline: waiter.deadline, key: waiter.key, priority: Priority::Interactive };
             let entry = waiter.entry;
             let Some(grant) = self.hand(now, ask, Some(entry)) else {

@@ -93,7 +93,7 @@ impl<H: Clone, T> PoolCore<H, T> {
             return;
         }
         self.books.recycled(reason);
-        if left.slot >= target || (self.pressure >= Pressure::Shrink && reason != RecycleReason::Unhealthy) {
+        if left.slot >= target || (self.phase == Phase::Open && self.pressure >= Pressure::Shrink) {
             return;
         }
         // One may stop politely at a time; if they come faster than they go, the earlier ones are killed.

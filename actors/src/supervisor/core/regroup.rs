@@ -23,7 +23,7 @@ impl SupervisorCore {
         let booting = |number: u32| self.boot.contains(&number);
         let mut members: Vec<u32> = self.children[from..]
             .iter()
-            .filter(|child| child.number == number || (child.state != State::Down && !booting(child.number)))
+            .filter(|child| child.number == number || (child.wanted && child.state != State::Down && !booting(child.number)))
             .map(|child| child.number)
             .collect();
         // A failure in the middle of another regrouping: those that were still to come are to come now.

@@ -343,6 +343,8 @@ enum Happening {
     NotUp(usize),
     End(usize, u8),
     Overdue,
+    Terminate(usize),
+    Revive(usize),
     Wait(u64),
 }
 
@@ -352,6 +354,8 @@ fn happening() -> impl proptest::strategy::Strategy<Value = Happening> {
         1 => any::<usize>().prop_map(Happening::NotUp),
         2 => (any::<usize>(), 0u8..4).prop_map(|(pick, how)| Happening::End(pick, how)),
         1 => Just(Happening::Overdue),
+        1 => any::<usize>().prop_map(Happening::Terminate),
+        1 => any::<usize>().prop_map(Happening::Revive),
         2 => (0u64..400).prop_map(Happening::Wait),
     ]
 }
@@ -373,6 +377,7 @@ proptest! {
         let mut now = 0;
         let (mut starting, mut alive, mut asked): (Vec<NodeKey>, Vec<NodeKey>, Vec<NodeKey>) = Default::default();
         let (mut seen, mut restarts, mut finished) = (std::collections::BTreeSet::new(), Vec::new(), false);
+        let mut terminated = std::collections::BTreeSet::new();
         let mut pending: VecDeque<Effect> = core.start(at(0)).into();
         let quiet = (0..200).map(|_| Happening::Up(0));
         for step in steps.into_iter().chain(quiet) {
@@ -423,12 +428,26 @@ proptest! {
                     let exit = [Exit::Killed, Exit::Finished, Exit::Panicked("x".into()), Exit::Hung][usize::from(how)].clone();
                     pending.extend(core.ended(at(now), key, exit));
                 }
+                Happening::Terminate(pick) => {
+                    let name = ["a", "b", "c", "d"][pick % size];
+                    pending.extend(core.terminate(at(now), name).expect("known"));
+                    terminated.insert(name);
+                }
+                Happening::Revive(pick) => {
+                    let name = ["a", "b", "c", "d"][pick % size];
+                    if let Ok(effects) = core.restart_child(at(now), name) {
+                        pending.extend(effects);
+                        terminated.remove(name);
+                    }
+                }
                 Happening::Wait(millis) => now += millis,
                 Happening::Up(_) | Happening::NotUp(_) | Happening::End(..) | Happening::Overdue => {}
             }
         }
         if !finished {
-            prop_assert!(core.view(at(now)).iter().all(|child| child.state == "running"), "{:?}", core.view(at(now)));
+            let as_it_should = |child: &NodeView| (child.state == "down") == terminated.contains(&*child.name)
+                && matches!(child.state, "down" | "running");
+            prop_assert!(core.view(at(now)).iter().all(as_it_should), "{:?} {:?}", terminated, core.view(at(now)));
         }
         if stops && !finished {
             pending.extend(core.stop(at(now), Duration::from_secs(1)));
@@ -440,7 +459,7 @@ proptest! {
                 }
             }
             prop_assert!(order.windows(2).all(|pair| pair[0] > pair[1]), "right to left: {:?}", order);
-            prop_assert_eq!(order.len(), size);
+            prop_assert_eq!(order.len(), size - terminated.len());
         }
     }
 }

@@ -52,8 +52,8 @@ impl World {
                     self.after(takes, Happening::Gone { pool, life, key: handle, exit: KILLED });
                 }
             }
-            PoolEffect::Cancel { handle } => self.cancel(pool, handle, None, "stalled"),
-            PoolEffect::Interrupt { handle } => {
+            PoolEffect::Cancel { handle, job } => self.cancel(pool, handle, Some(job), "stalled"),
+            PoolEffect::Interrupt { handle, job: number } => {
                 // Half of the workers that cannot be cancelled can be interrupted.
                 let helps = self.rng.bool();
                 if helps
@@ -61,7 +61,7 @@ impl World {
                     && let Some((job @ Job::Stuck, ..)) = &mut child.job
                 {
                     *job = Job::Hang;
-                    self.cancel(pool, handle, None, "stalled");
+                    self.cancel(pool, handle, Some(number), "stalled");
                 }
             }
             PoolEffect::Grant { token, grant } => {

@@ -40,12 +40,59 @@ fn a_spent_pool_opens_half_and_its_probes_first_good_job_opens_the_rest() {
 }
 
 #[test]
-fn a_probe_that_fails_costs_one_child_and_escalates_again() {
-    let mut core = spent(3);
+fn a_probe_that_fails_is_followed_by_another_and_never_takes_the_tree_down() {
+    let mut core = open(PoolSpec { restarts: RestartPolicy::any(1, Duration::from_secs(10)), ..spec(3) });
+    core.ended(at(1), key(0, 1), Exit::Killed);
+    core.ended(at(2), key(1, 1), Exit::Killed);
+    core.close();
     core.open(at(10));
-    let effects = core.start_failed(at(11), key(0, 2), "still bad".into());
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Escalate { .. })));
-    assert_eq!(starts(&effects), vec![]);
+    for round in 0..20u64 {
+        let now = 10 + round * 10_000;
+        let effects = core.start_failed(at(now), key(0, 3 + round), "still bad".into());
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Escalate { .. })), "{effects:?}");
+        assert!(
+            effects.iter().any(|effect| matches!(effect, Effect::Start { delay, .. } if delay.as_secs() == 10)),
+            "{effects:?}"
+        );
+        let Lend::Refused(LeaseError::Unavailable { retry_after, .. }) = lend(&mut core, now + 1000, 1) else { panic!("down") };
+        assert_eq!(retry_after, Duration::from_secs(9), "it says when the next probe is due");
+    }
+    assert!(core.snapshot(at(200_010)).counts.violations.is_empty());
+    core.close();
+    core.abandon();
+    assert!(matches!(lend(&mut core, 300_000, 1), Lend::Refused(LeaseError::Closed { .. })) || core.phase() == Phase::Closed);
+}
+
+#[test]
+fn poison_that_waits_in_line_kills_no_more() {
+    let quarantine = QuarantinePolicy { strikes: 1, ..QuarantinePolicy::default() };
+    let mut core = open(PoolSpec { quarantine, restarts: RestartPolicy::any(9, Duration::from_secs(1)), ..spec(1) });
+    let poison = |token| (Ask { key: Some(7), ..ask(1, 10_000) }, move || token);
+    let (first, token) = poison(0);
+    let Lend::Granted(grant) = core.lend(at(0), first, token) else { panic!("idle") };
+    for token in 1..4 {
+        let (ask, token) = poison(token);
+        assert!(matches!(core.lend(at(0), ask, token), Lend::Queued(_)));
+    }
+    core.ended(at(1), grant.key, Exit::Panicked("poison".into()));
+    core.check_in(at(1), &grant, Outcome::Lost);
+    let effects = core.started(at(2), key(0, 2), key(0, 2));
+    let refused = effects.iter().filter(|effect| matches!(effect, Effect::Refuse { error: LeaseError::Quarantined { .. }, .. }));
+    assert_eq!(refused.count(), 3, "{effects:?}");
+    granted(&mut core, 3);
+}
+
+#[test]
+fn a_pool_that_is_closed_kills_what_it_forgets_and_blames_nobody() {
+    let quarantine = QuarantinePolicy { strikes: 1, ..QuarantinePolicy::default() };
+    let mut core = open(PoolSpec { quarantine, ..spec(2) });
+    let Lend::Granted(grant) = core.lend(at(0), Ask { key: Some(7), ..ask(1, 1000) }, || 0) else { panic!("idle") };
+    let kills = core.close().into_iter().filter(|effect| matches!(effect, Effect::Kill { .. })).count();
+    assert_eq!(kills, 2);
+    core.check_in(at(1), &grant, Outcome::Lost);
+    assert_eq!(core.snapshot(at(1)).quarantined, 0);
+    core.open(at(2));
+    assert_eq!(told(&core.tick(at(60_000), &[], None)), Vec::<&Event>::new(), "it has been answered");
 }
 
 #[test]
@@ -142,7 +189,10 @@ fn a_silent_job_is_cancelled_interrupted_and_killed_in_turn() {
     }
     let handle = grant.key;
     let start = Effect::Start { key: key(0, 2), delay: Duration::ZERO };
-    assert_eq!(steps, vec![Effect::Cancel { handle }, Effect::Interrupt { handle }, Effect::Kill { handle }, start]);
+    assert_eq!(
+        steps,
+        vec![Effect::Cancel { handle, job: 1 }, Effect::Interrupt { handle, job: 1 }, Effect::Kill { handle }, start]
+    );
     assert!(!core.snapshot(at(400)).children[0].answers, "it is shown as one that does not answer");
 }
 
