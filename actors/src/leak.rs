@@ -7,7 +7,7 @@
 //!                                                        │ for each level, when it gets a block
 //!                                                        ▼
 //!   alarm: the slope's lower bound is above zero, AND it has grown by more than a floor and by several times the noise,
-//!          AND it still grows in the last half
+//!          AND it still grows in the last half, AND it holds more than ever before
 //! ```
 //!
 //! The levels see windows from a quarter of an hour to days in bounded memory. The noise is that of all that is

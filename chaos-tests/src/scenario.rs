@@ -206,7 +206,7 @@ impl Scenario {
             board,
             plan: self.plan(order),
             load: Load { seed: order.seed, rate: 150.0, within: Duration::from_secs(2), at_once: 500 },
-            baseline: Duration::from_secs(2),
+            baseline: order.chaos.min(Duration::from_secs(2)),
             chaos: order.chaos,
             converge: Duration::from_secs(10),
             hog: 384 << 20,

@@ -13,7 +13,7 @@ pub struct SeriesPolicy {
     pub block: u32,
     /// Blocks that a level needs before it is judged, and those that it keeps at most.
     pub blocks: (usize, usize),
-    /// Growth within a window below this is no leak, in bytes.
+    /// Growth within a window below this is no leak, in bytes. Half of it must lie above all that was before the window.
     pub floor: f64,
     /// Nor is growth below so many times the noise.
     pub noise: f64,
@@ -24,7 +24,7 @@ pub struct SeriesPolicy {
 impl SeriesPolicy {
     /// By the clock, one sample in ten seconds.
     pub const BY_HOUR: Self =
-        Self { warm_up: 5.0 / 60.0, block: 12, blocks: (8, 32), floor: 12.0 * 1024.0 * 1024.0, noise: 7.0, last_half: 0.25 };
+        Self { warm_up: 3.0 / 60.0, block: 12, blocks: (12, 32), floor: 12.3 * 1024.0 * 1024.0, noise: 4.5, last_half: 0.3 };
 
     /// By the number of jobs, one sample after each.
     pub const BY_JOB: Self =
@@ -33,8 +33,6 @@ impl SeriesPolicy {
 
 /// Half a confidence interval of 99 %, in standard deviations.
 const CONFIDENCE: f64 = 2.576;
-/// How many times the floor a long window must have grown.
-const LONGER: f64 = 1.7;
 /// Levels of the pyramid: the highest sees blocks 256 times as long as the lowest.
 const LEVELS: usize = 9;
 /// Blocks of the lowest level that the noise is estimated from.
@@ -43,6 +41,8 @@ const MEMORY: usize = 256;
 #[derive(Clone, Debug, Default)]
 struct Level {
     blocks: VecDeque<(f64, f64)>,
+    /// The most that any block had that is no longer remembered.
+    record: Option<f64>,
     /// The first block of a pair for the level above.
     half: Option<(f64, f64)>,
 }
@@ -78,7 +78,9 @@ impl Series {
         remember(&mut self.memory, block, MEMORY);
         for number in 0..self.levels.len() {
             let level = &mut self.levels[number];
-            remember(&mut level.blocks, block, self.policy.blocks.1.max(3));
+            if let Some((_, gone)) = remember(&mut level.blocks, block, self.policy.blocks.1.max(3)) {
+                level.record = Some(level.record.map_or(gone, |record| record.max(gone)));
+            }
             if let Some(leak) = self.judge(number) {
                 return Some(leak);
             }
@@ -102,11 +104,13 @@ impl Series {
         let window = points[points.len() - 1].0 - points[0].0;
         let slope = Slope::of(&points, CONFIDENCE)?;
         let grown = slope.slope * window;
-        // Levels and windows are all judged, the shortest the most often; the longer ones can wait for more.
-        #[expect(clippy::cast_precision_loss, reason = "tens of blocks")]
-        let length = (points.len() << number) as f64 / self.policy.blocks.0 as f64;
-        let floor = self.policy.floor * (length / 1.75).powi(2).clamp(1.0, LONGER);
-        if slope.low <= 0.0 || grown < floor {
+        if slope.low <= 0.0 || grown < self.policy.floor {
+            return None;
+        }
+        // What comes back from a dip is no growth: it must have passed what it ever was.
+        let mut latest: Vec<f64> = points[points.len() - (points.len() / 4).max(2)..].iter().map(|point| point.1).collect();
+        latest.sort_by(f64::total_cmp);
+        if self.levels[number].record.is_some_and(|record| median(&latest) < record + self.policy.floor / 2.0) {
             return None;
         }
         let last_half = &points[points.len() / 2..];
@@ -131,9 +135,8 @@ impl Series {
     }
 }
 
-fn remember(blocks: &mut VecDeque<(f64, f64)>, block: (f64, f64), most: usize) {
-    if blocks.len() >= most {
-        blocks.pop_front();
-    }
+fn remember(blocks: &mut VecDeque<(f64, f64)>, block: (f64, f64), most: usize) -> Option<(f64, f64)> {
+    let gone = if blocks.len() >= most { blocks.pop_front() } else { None };
     blocks.push_back(block);
+    gone
 }

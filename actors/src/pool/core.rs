@@ -517,12 +517,12 @@ impl<H: Clone, T> PoolCore<H, T> {
             return;
         }
         let Some(cause) = exit.cause() else { return };
-        // Probes are so far apart that they stay within the budget by themselves; without any budget there are none.
-        let probing = self.phase == Phase::Probing && self.spec.restarts.any.intensity > 0;
-        if !probing && !self.budgets.take(now, cause) {
+        if !self.budgets.take(now, cause) {
             self.spend(now, exit, effects);
             return;
         }
+        // Probes are so far apart that they stay within the budget by themselves.
+        let probing = self.phase == Phase::Probing;
         self.books.restarted(cause);
         self.audit_restart(now, effects);
         let target = self.target();

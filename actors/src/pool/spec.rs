@@ -7,7 +7,7 @@ use crate::leak::LeakPolicy;
 use crate::memory::MemoryProbe;
 use crate::quarantine::QuarantinePolicy;
 use crate::recycle::RecycleLimits;
-use crate::restart::{BackoffSpec, RestartPolicy};
+use crate::restart::{BackoffSpec, RestartIntensity, RestartPolicy};
 use crate::watchdog::HangPolicy;
 
 /// Sizes, bounds and policies of one pool.
@@ -81,8 +81,9 @@ impl PoolSpec {
 
     /// The time between two probes of a pool that had given up: so long that they stay within the budget.
     pub(crate) fn probe_every(&self) -> Duration {
-        let allowed = self.restarts.any;
-        (allowed.period / allowed.intensity.max(1)).max(self.backoff.base)
+        let every = |allowed: &RestartIntensity| allowed.period / allowed.intensity.max(1);
+        let bounds = self.restarts.by_cause.values().chain([&self.restarts.any]);
+        bounds.map(every).max().unwrap_or_default().max(self.backoff.base)
     }
 
     /// The time between two looks at the children.
