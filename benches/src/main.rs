@@ -9,6 +9,7 @@ mod concurrency;
 mod governor;
 mod instantiate;
 mod leak;
+mod leak_real;
 mod lease;
 mod machine;
 mod million;
@@ -57,6 +58,7 @@ const BENCHES: &[(&str, &str, Bench)] = &[
     ("million", "a million jobs, 1 % panics, 1 % hangs, 1 % failures: one answer each", million::run),
     ("governor", "what looking at memory costs at rest", governor::run),
     ("leak", "false alarms of the leak detector, and its time to find a leak", leak::run),
+    ("leak-real", "a real worker that leaks: found, recycled, verified", leak_real::run),
     ("sim", "ten thousand simulated runs of the engine's books", sim::run),
     ("batch", "CPU time of a corpus against Python trafilatura", batch::run),
 ];

@@ -79,6 +79,8 @@ pub struct PoolCore<H, T> {
     adrift: BTreeSet<u64>,
     pressure: Pressure,
     recycling: Option<Recycling>,
+    /// What all children held together at the last look, in bytes.
+    memory_before: Option<u64>,
     verification: Option<Verification>,
     /// When a spent pool is started again, as far as its supervisor has said.
     back_at: Option<Moment>,
@@ -113,6 +115,7 @@ impl<H: Clone, T> PoolCore<H, T> {
             adrift: BTreeSet::new(),
             pressure: Pressure::Normal,
             recycling: None,
+            memory_before: None,
             verification: None,
             back_at: None,
             last_tick: None,
@@ -355,6 +358,7 @@ impl<H: Clone, T> PoolCore<H, T> {
             return effects;
         }
         self.idle.retain(|idle| *idle != key);
+        self.expect_memory_of(now, key);
         // The pool's own books may know better why it went: it may have sent it.
         let told = match self.child(key).map(|child| &child.state) {
             Some(ChildState::Stopping(known)) => known.clone(),

@@ -177,10 +177,18 @@ impl<H: Clone, T> PoolCore<H, T> {
             };
             effects.push(Effect::Tell(verdict));
         }
-        let leaking = self.keys().into_iter().find_map(|key| Some((key, self.child(key)?.leaks?.0.grown_bytes)));
-        // As long as it is there, the state before is the state now.
-        if let Some((child, expected)) = leaking {
-            self.verification = Some(Verification { child, before: bytes, expected, at: now + SETTLE });
+        // While a leaking child is on its way out, the state before is the one before that.
+        let going = self.children().any(|child| child.leaks.is_some() && matches!(child.state, ChildState::Stopping(_)));
+        if !going {
+            self.memory_before = Some(bytes);
+        }
+    }
+
+    /// A child has gone. If it leaked, its memory should have gone with it.
+    pub(super) fn expect_memory_of(&mut self, now: Moment, key: Key) {
+        let leak = self.child(key).and_then(|child| child.leaks);
+        if let Some(((leak, _), before)) = leak.zip(self.memory_before) {
+            self.verification = Some(Verification { child: key, before, expected: leak.grown_bytes, at: now + SETTLE });
         }
     }
 }
