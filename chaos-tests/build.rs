@@ -1,6 +1,6 @@
 //! Tells the harness which revision it was built from, for its reports.
 
-#![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a build script asks git and answers cargo")]
+#![expect(clippy::disallowed_methods, reason = "a build script asks git and answers cargo")]
 
 use std::process::Command;
 

@@ -128,7 +128,7 @@ impl Governor {
         let kernel = &inner.spec.kernel;
         let last = self.snapshot();
         let (machine, cgroup, stalls) = (kernel.machine(), kernel.cgroup(), kernel.stalls());
-        let with_processes = last.looks % u64::from(inner.spec.processes_every.max(1)) == 0;
+        let with_processes = last.looks.is_multiple_of(u64::from(inner.spec.processes_every.max(1)));
         let processes = match &inner.processes {
             Some(list) if with_processes => list.pids().into_iter().filter_map(|pid| kernel.proportional(pid)).sum(),
             Some(_) => last.memory.processes,

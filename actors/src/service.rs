@@ -81,7 +81,7 @@ impl Subtree for Service {
             if is_ready.wait_for(|ready| *ready).await.is_err() {
                 return Err(format!("service {} ended before it was ready", self.name));
             }
-            guard.is_up();
+            guard.let_live();
             Ok(actor.get_cell())
         })
     }
@@ -105,7 +105,7 @@ struct KillUnlessUp {
 }
 
 impl KillUnlessUp {
-    fn is_up(mut self) {
+    fn let_live(mut self) {
         self.actor = None;
     }
 }

@@ -265,7 +265,7 @@ fn sim(arguments: &SimArgs) -> ExitCode {
             broken.push(seed);
         }
         let done = seed - arguments.from + 1;
-        if done % 1000 == 0 {
+        if done.is_multiple_of(1000) {
             tell(&format!("sim: {done} of {} seeds, {} broken", arguments.seeds, broken.len()));
         }
     }

@@ -129,7 +129,7 @@ impl Trial {
             without_faults: phase(Duration::ZERO, chaos_from),
             with_faults: phase(chaos_from, chaos_until),
             afterwards: phase(chaos_until, Duration::MAX),
-            whole_again_ms: whole.then(|| took.as_secs_f64() * 1e3),
+            whole_again_ms: whole.then_some(took.as_secs_f64() * 1e3),
             recoveries: Recovery::table(&seen.recoveries),
             memory: seen.memory,
             chaos_ms: [millis(chaos_from), millis(chaos_until)],

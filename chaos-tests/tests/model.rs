@@ -20,7 +20,7 @@ const MAX_BYTES: u64 = 100;
 const INTENSITY: u32 = 4;
 const PERIOD_MS: u64 = 1_000;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Lend { bytes: u64, patience: u64, batch: bool },
     Leave { pick: usize },

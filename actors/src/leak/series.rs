@@ -24,7 +24,7 @@ pub struct SeriesPolicy {
 impl SeriesPolicy {
     /// By the clock, one sample in ten seconds.
     pub const BY_HOUR: Self =
-        Self { warm_up: 3.0 / 60.0, block: 12, blocks: (12, 32), floor: 12.3 * 1024.0 * 1024.0, noise: 4.5, last_half: 0.3 };
+        Self { warm_up: 4.0 / 60.0, block: 6, blocks: (20, 32), floor: 10.0 * 1024.0 * 1024.0, noise: 4.0, last_half: 0.3 };
 
     /// By the number of jobs, one sample after each.
     pub const BY_JOB: Self =
@@ -33,6 +33,10 @@ impl SeriesPolicy {
 
 /// Half a confidence interval of 99 %, in standard deviations.
 const CONFIDENCE: f64 = 2.576;
+/// Noise is fast if a step between two samples has at least this share of its variance.
+const FAST: f64 = 0.15;
+/// How many times the floor a window must have grown if the noise is slow.
+const SLOW: f64 = 1.35;
 /// Levels of the pyramid: the highest sees blocks 256 times as long as the lowest.
 const LEVELS: usize = 9;
 /// Blocks of the lowest level that the noise is estimated from.
@@ -55,12 +59,30 @@ pub(super) struct Series {
     open: (u32, f64, f64),
     levels: Vec<Level>,
     memory: VecDeque<(f64, f64)>,
+    steps: Steps,
+}
+
+/// How far samples are from one to the next: the last one, how many steps there were, the mean of their squares.
+#[derive(Clone, Debug, Default)]
+struct Steps {
+    last: Option<f64>,
+    count: f64,
+    mean_square: f64,
+}
+
+impl Steps {
+    fn push(&mut self, y: f64) {
+        if let Some(last) = self.last.replace(y) {
+            self.count += 1.0;
+            self.mean_square += ((y - last).powi(2) - self.mean_square) / self.count;
+        }
+    }
 }
 
 impl Series {
     pub(super) fn new(policy: SeriesPolicy) -> Self {
         let levels = vec![Level::default(); LEVELS];
-        Self { policy, first: None, open: (0, 0.0, f64::INFINITY), levels, memory: VecDeque::new() }
+        Self { policy, first: None, open: (0, 0.0, f64::INFINITY), levels, memory: VecDeque::new(), steps: Steps::default() }
     }
 
     /// Takes a sample; returns the slope and the growth within its window if that is a leak.
@@ -69,6 +91,7 @@ impl Series {
         if x - first < self.policy.warm_up {
             return None;
         }
+        self.steps.push(y);
         self.open = (self.open.0 + 1, self.open.1 + x, self.open.2.min(y));
         if self.open.0 < self.policy.block.max(1) {
             return None;
@@ -107,6 +130,12 @@ impl Series {
         if slope.low <= 0.0 || grown < self.policy.floor {
             return None;
         }
+        // Slow noise moves little from one sample to the next, and far in the end.
+        let noise = self.noise(slope.slope);
+        let slow = self.steps.mean_square / 2.0 < FAST * noise * noise;
+        if slow && grown < self.policy.floor * SLOW {
+            return None;
+        }
         // What comes back from a dip is no growth: it must have passed what it ever was.
         let mut latest: Vec<f64> = points[points.len() - (points.len() / 4).max(2)..].iter().map(|point| point.1).collect();
         latest.sort_by(f64::total_cmp);
@@ -117,7 +146,7 @@ impl Series {
         let half_window = window - (last_half[0].0 - points[0].0);
         let grown_lately = Slope::of(last_half, CONFIDENCE)?.slope * half_window;
         let steady = grown_lately >= self.policy.last_half * grown;
-        (steady && grown >= self.policy.noise * self.noise(slope.slope)).then_some((slope, grown))
+        (steady && grown >= self.policy.noise * noise).then_some((slope, grown))
     }
 
     /// The standard deviation of blocks around a line of this slope, as robust as its median.

@@ -256,7 +256,7 @@ impl SupervisorHold {
                 () = unwanted => Exit::Shutdown,
                 started = starting => match started {
                     Ok(cell) => {
-                        report.up(cell);
+                        report.up(&cell);
                         return;
                     }
                     Err(why) => Exit::StartFailed(why),
@@ -310,7 +310,7 @@ struct Report {
 }
 
 impl Report {
-    fn up(&mut self, cell: ActorCell) {
+    fn up(&mut self, cell: &ActorCell) {
         self.told = true;
         if self.parent.cast(SupervisorMessage::Up { key: self.key, cell: cell.clone() }).is_err() {
             // Without its supervisor nobody wants it.

@@ -115,9 +115,9 @@ fn memory(report: &Report) -> String {
     }
     let points: Vec<String> = report.memory.iter().map(|(at, bytes)| format!("{:.1},{:.1}", x(*at), y(*bytes as f64))).collect();
     let _ = write!(svg, "<polyline fill='none' stroke='#0969da' stroke-width='1.5' points='{}'/>", points.join(" "));
-    let _ = write!(
+    let _ = writeln!(
         svg,
-        "<text x='{LEFT}' y='{0}'>0 s</text><text x='{1}' y='{0}'>{2:.0} s</text></svg>\n",
+        "<text x='{LEFT}' y='{0}'>0 s</text><text x='{1}' y='{0}'>{2:.0} s</text></svg>",
         HEIGHT - 6.0,
         WIDTH - 40.0,
         last / 1e3

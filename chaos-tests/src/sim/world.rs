@@ -35,7 +35,7 @@ const SHUTDOWN_MS: u64 = 1_000;
 const STUCK_MS: u64 = 1_500;
 
 /// What happens by itself, at its time.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     Arrive(u32),
     Patience(u32),

@@ -74,25 +74,24 @@ impl Watcher {
         let now = Instant::now();
         let at = now - self.began;
         self.seen.checker.happened(|| format!("{at:.3?}: {event:?}"));
-        match event {
-            Event::ChildEnded { child, exit } if !exit.is_planned() => {
-                self.holes.entry((child.pool.clone(), child.slot)).or_insert((now, exit.label()));
-            }
-            Event::ChildStarted { child, .. } => {
-                if let Some((since, cause)) = self.holes.remove(&(child.pool.clone(), child.slot)) {
-                    let took = (now - since).as_secs_f64() * 1e3;
-                    self.seen.recoveries.entry(cause.to_owned()).or_default().push(took);
-                }
-            }
-            Event::RestartScheduled { child, .. } => {
-                self.restarts.entry(child.pool.clone()).or_default().push_back(now);
-                self.look_at_restarts(&child.pool, now);
-            }
-            Event::InvariantViolated { invariant, what, .. } => {
-                let known = Invariant::ALL.into_iter().find(|known| known.label() == *invariant);
-                self.seen.checker.check(known.unwrap_or(Invariant::I2), false, || format!("the engine itself saw: {what}"));
-            }
-            _ => {}
+        if let Event::ChildEnded { child, exit } = event
+            && !exit.is_planned()
+        {
+            self.holes.entry((child.pool.clone(), child.slot)).or_insert((now, exit.label()));
+        }
+        if let Event::ChildStarted { child, .. } = event
+            && let Some((since, cause)) = self.holes.remove(&(child.pool.clone(), child.slot))
+        {
+            let took = (now - since).as_secs_f64() * 1e3;
+            self.seen.recoveries.entry(cause.to_owned()).or_default().push(took);
+        }
+        if let Event::RestartScheduled { child, .. } = event {
+            self.restarts.entry(child.pool.clone()).or_default().push_back(now);
+            self.look_at_restarts(&child.pool, now);
+        }
+        if let Event::InvariantViolated { invariant, what, .. } = event {
+            let known = Invariant::ALL.into_iter().find(|known| known.label() == *invariant);
+            self.seen.checker.check(known.unwrap_or(Invariant::I2), false, || format!("the engine itself saw: {what}"));
         }
     }
 

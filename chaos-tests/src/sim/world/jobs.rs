@@ -136,7 +136,7 @@ impl World {
     pub(super) fn job_ends(&mut self, pool: usize, key: Key, lease: u64) {
         let now = self.moment();
         let Some(child) = self.pools[pool].children.get_mut(&key) else { return };
-        if child.dying || !child.job.as_ref().is_some_and(|(_, grant, _)| grant.lease == lease) {
+        if child.dying || child.job.as_ref().is_none_or(|(_, grant, _)| grant.lease != lease) {
             return;
         }
         if child.frozen_until > self.now {

@@ -80,24 +80,21 @@ impl World {
 
     pub(super) fn told(&mut self, pool: usize, event: &Event) {
         self.checker.happened(|| format!("{} ms: {event:?}", self.now));
-        match event {
-            Event::RestartScheduled { .. } => {
-                let now = self.now;
-                let pool = &mut self.pools[pool];
-                let (intensity, period) = pool.allowed;
-                pool.restarts.retain(|then| now - then < period);
-                pool.restarts.push_back(now);
-                let count = pool.restarts.len();
-                self.checker.check(Invariant::I5, count <= intensity, || {
-                    format!("{}: {count} restarts within {period} ms, {intensity} allowed", pool.name)
-                });
-            }
-            Event::InvariantViolated { invariant, what, .. } => {
-                self.noticed += u64::from(*invariant == Invariant::I1.label());
-                let known = Invariant::ALL.into_iter().find(|known| known.label() == *invariant);
-                self.checker.check(known.unwrap_or(Invariant::I2), false, || format!("the engine itself saw: {what}"));
-            }
-            _ => {}
+        if let Event::RestartScheduled { .. } = event {
+            let now = self.now;
+            let pool = &mut self.pools[pool];
+            let (intensity, period) = pool.allowed;
+            pool.restarts.retain(|then| now - then < period);
+            pool.restarts.push_back(now);
+            let count = pool.restarts.len();
+            self.checker.check(Invariant::I5, count <= intensity, || {
+                format!("{}: {count} restarts within {period} ms, {intensity} allowed", pool.name)
+            });
+        }
+        if let Event::InvariantViolated { invariant, what, .. } = event {
+            self.noticed += u64::from(*invariant == Invariant::I1.label());
+            let known = Invariant::ALL.into_iter().find(|known| known.label() == *invariant);
+            self.checker.check(known.unwrap_or(Invariant::I2), false, || format!("the engine itself saw: {what}"));
         }
     }
 
