@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventmesh_actors::{
-    Bus, ChildSpec, Exit, Governor, GovernorSnapshot, LeaseError, MemorySource, Pool, PoolMemory, PoolSpec, PostMortem, Record,
-    Shutdown, Subscriber, SupervisorSpec, Tree, TreeError, TreeSnapshot, UnknownMemory, spawn_named,
+    Bus, ChildSpec, Exit, Governor, GovernorSnapshot, LeaseError, MemorySource, Pool, PoolMemory, PoolSpec, PostMortem, Pressure,
+    Priority, Record, Shutdown, Subscriber, SupervisorSpec, Tree, TreeError, TreeSnapshot, UnknownMemory, spawn_named,
 };
 use eventmesh_extractors::wasm::{ArtifactCache, Sandbox, SandboxError, SandboxSpec, SandboxUsage, ThreadHook, WasmWorker};
 use serde::Serialize;
@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::admission::Admission;
 use crate::config::Config;
+use crate::error::{Error, ErrorKind};
 use crate::fetch::Fetcher;
 use crate::memory::{EngineMemory, WasmMemory};
 use crate::pipeline;
@@ -190,7 +191,7 @@ impl Engine {
     #[must_use]
     pub fn extract(&self, request: Request) -> Reply {
         let (sender, mut reply) = Reply::new();
-        match self.inner.admission.enter() {
+        match self.withstand(request.priority).and_then(|()| self.inner.admission.enter()) {
             Err(error) => sender.finish(Err(error)),
             Ok(permit) => {
                 let inner = Arc::clone(&self.inner);
@@ -201,6 +202,21 @@ impl Engine {
             }
         }
         reply
+    }
+
+    /// Whether a request of `priority` may come in while memory is as short as it is. Asked at the door: what the pool
+    /// would send away must not be fetched first.
+    fn withstand(&self, priority: Priority) -> Result<(), Error> {
+        let pressure = self.inner.governor.snapshot().pressure;
+        let refused = match priority {
+            Priority::Interactive => pressure >= Pressure::Refuse,
+            Priority::Batch => pressure >= Pressure::Shed,
+        };
+        if refused {
+            let error = Error::new(ErrorKind::Overloaded, format!("memory is short ({pressure})"));
+            return Err(error.retry_after(Pressure::RETRY_AFTER));
+        }
+        Ok(())
     }
 
     /// What the engine is doing, at once.

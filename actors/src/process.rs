@@ -277,7 +277,8 @@ fn mind(host: &Arc<Host>, spec: &ProcessSpec, told: Told, ended: &watch::Sender<
     let mut child = match command(host, spec, &scratch).spawn() {
         Ok(child) => child,
         Err(source) => {
-            let _ = std::fs::remove_dir_all(&scratch);
+            // It is empty, and this takes no descriptor: there may be none left.
+            let _ = std::fs::remove_dir(&scratch);
             let _ = told.send(Err(ProcessError::Start { program: spec.program.clone(), source }));
             return;
         }
@@ -321,11 +322,23 @@ fn mind(host: &Arc<Host>, spec: &ProcessSpec, told: Told, ended: &watch::Sender<
         *buried = true;
         child.wait()
     };
-    if let Err(error) = std::fs::remove_dir_all(&scratch) {
-        tracing::warn!(%error, path = %scratch.display(), "a scratch directory is left for the next sweep");
-    }
+    let mut removed = std::fs::remove_dir_all(&scratch);
     // One that could not be waited for has no status, and is gone all the same.
     ended.send_replace(Some(status.unwrap_or_default()));
+    // What is in the way may pass: no descriptors left, somebody who still writes.
+    for _ in 0..REMOVALS {
+        match &removed {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            Err(_) => std::thread::park_timeout(REMOVAL),
+        }
+        removed = std::fs::remove_dir_all(&scratch);
+    }
+    if let Err(error) = removed
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, path = %scratch.display(), "a scratch directory is left for the next sweep");
+    }
     host.count.send_modify(|count| *count -= 1);
 }
 
@@ -353,6 +366,10 @@ fn command(host: &Host, spec: &ProcessSpec, scratch: &Path) -> Command {
 /// How often, and how long each time, the rest of a group is waited for.
 const GROUP_WAITS: u32 = 500;
 const GROUP_WAIT: Duration = Duration::from_millis(2);
+
+/// How often, and how far apart, a scratch directory that cannot be removed is tried again.
+const REMOVALS: u32 = 200;
+const REMOVAL: Duration = Duration::from_millis(100);
 
 /// How many processes are in the group of `pid`, zombies included.
 fn members(pid: Pid) -> usize {
@@ -453,7 +470,7 @@ impl Process {
         Arc::new(self.group.clone())
     }
 
-    /// Whether it is over: reaped, its group killed, its directory removed.
+    /// Whether it is over: its group killed, itself reaped, its directory removed if it could be.
     #[must_use]
     pub fn status(&self) -> Option<ExitStatus> {
         *self.group.end.borrow()

@@ -37,7 +37,7 @@ pub struct Verdict {
 }
 
 /// Events kept for the context of a violation.
-const CONTEXT: usize = 50;
+pub(crate) const CONTEXT: usize = 50;
 
 #[derive(Debug, Default)]
 struct Entry {
@@ -81,6 +81,20 @@ impl Checker {
             entry.first = Some(what());
             entry.context = self.recent.iter().cloned().collect();
         }
+    }
+
+    /// A promise was looked at after the fact: `context` is what happened before.
+    pub fn check_in_context(
+        &mut self,
+        invariant: Invariant,
+        holds: bool,
+        what: impl FnOnce() -> String,
+        context: impl FnOnce() -> Vec<String>,
+    ) {
+        if !holds && self.entries.get(&invariant).is_none_or(|entry| entry.first.is_none()) {
+            self.recent = context().into();
+        }
+        self.check(invariant, holds, what);
     }
 
     /// Adds what another one has seen.

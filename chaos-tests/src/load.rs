@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::target::{Answer, Target};
@@ -45,10 +45,22 @@ pub struct Calls {
 
 impl Load {
     /// Makes calls until `stop`, then waits for the answers of those at work, as long as they may take.
-    pub async fn run(self, target: Arc<dyn Target>, mut stop: watch::Receiver<bool>) -> Calls {
+    pub async fn run(self, target: Arc<dyn Target>, stop: watch::Receiver<bool>) -> Calls {
+        let mut made = Vec::new();
+        let left_out = self.each(target, stop, |call| made.push(call)).await;
+        made.sort_by_key(|call: &Called| call.at);
+        Calls { made, left_out }
+    }
+
+    /// The same, but nothing is kept: `told` gets each call as it ends. Returns how many were left out.
+    pub async fn each(self, target: Arc<dyn Target>, mut stop: watch::Receiver<bool>, mut told: impl FnMut(Called)) -> u64 {
         let mut rng = Rng::with_seed(self.seed);
         let (began, mut next) = (Instant::now(), Instant::now());
-        let (mut at_work, mut calls, mut number) = (JoinSet::new(), Calls::default(), 0u64);
+        let (mut at_work, mut left_out, mut number) = (JoinSet::new(), 0, 0u64);
+        // One that panicked was never answered.
+        let ended = |done: Result<Called, JoinError>| {
+            done.unwrap_or_else(|_| Called { at: began.elapsed(), took: Duration::ZERO, answer: None })
+        };
         let longest = self.within + target.grace() + OVERTIME;
         loop {
             // Times between independent calls are distributed exponentially.
@@ -63,25 +75,25 @@ impl Load {
                 () = sleep_until(next) => {}
             }
             while let Some(done) = at_work.try_join_next() {
-                calls.made.extend(done.ok());
+                told(ended(done));
             }
             if at_work.len() >= self.at_once {
-                calls.left_out += 1;
+                left_out += 1;
                 continue;
             }
             let target = Arc::clone(&target);
             at_work.spawn(async move {
-                let asked = Instant::now();
+                // From when it was due, not from when a starved machine came to it.
+                let asked = next;
                 let answer = tokio::time::timeout(longest, target.call(number, self.within)).await;
                 Called { at: asked - began, took: asked.elapsed(), answer: answer.ok() }
             });
             number += 1;
         }
         while let Some(done) = at_work.join_next().await {
-            calls.made.extend(done.ok());
+            told(ended(done));
         }
-        calls.made.sort_by_key(|call| call.at);
-        calls
+        left_out
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use eventmesh_actors::spawn_named;
 use eventmesh_chaos::scenario::{Order, SCENARIOS, Scenario};
 use eventmesh_chaos::sim::SimRun;
 use eventmesh_chaos::victim::{self, Manners};
@@ -83,9 +84,9 @@ struct RunArgs {
     /// Runs at most this often to shrink a plan
     #[arg(long, value_name = "N", default_value_t = 40)]
     tries: usize,
-    /// Where the report is kept
-    #[arg(long, value_name = "DIR", default_value = "chaos-report")]
-    out: PathBuf,
+    /// Where the report is kept [default: chaos-report, of a replay chaos-report/replay]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Switches the mechanism off that the scenario is about, in the scenario's own copy: it should then be violated
     #[arg(long)]
     without: bool,
@@ -143,10 +144,12 @@ fn main() -> ExitCode {
         Err(error) => return unable(&error),
     };
     let code = runtime.block_on(async {
+        // In a task of its own: some of it blocks, and an interrupt must be heard all the same.
+        let work = spawn_named("command", run(cli.command));
         tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => ExitCode::from(130),
-            code = run(cli.command) => code,
+            code = work => code.ok().flatten().unwrap_or(ExitCode::from(3)),
         }
     });
     // What is still at work is killed with this process; its children tie their lives to it.
@@ -197,26 +200,31 @@ async fn scenario(arguments: RunArgs) -> ExitCode {
             order.chaos = Duration::from_millis(report.length_ms);
         }
         name.clone_from(&report.scenario);
+        order.broken |= report.without;
         order.plan = Some(report.plan);
     }
     let Some(scenario) = Scenario::named(&name) else {
         return usage(&format!("there is no scenario '{name}'; 'eventmesh-chaos list' names them"));
     };
+    if order.broken && !scenario.has_a_mechanism() {
+        return usage(&format!("'{name}' is not about one mechanism; --without is for escalation, ledger and orphans"));
+    }
+    let out = arguments.out.unwrap_or_else(|| {
+        let kept = PathBuf::from("chaos-report");
+        if arguments.replay.is_some() { kept.join("replay") } else { kept }
+    });
     let report = match scenario.run(&order, |line| tell(&format!("{name}: {line}"))).await {
         Ok(report) => report,
         Err(error) => return unable(&error),
     };
-    let report = match arguments.shrink && !report.holds() && !report.plan.faults.is_empty() {
-        true => shrunk(scenario, &order, report, arguments.tries).await,
-        false => report,
-    };
-    match report.keep(&arguments.out) {
-        Ok(kept) => {
-            tell(&format!("kept in {}; again: {}", arguments.out.display(), kept.replay));
-            said(&report.markdown(), report.holds())
-        }
-        Err(error) => unable(&error),
+    let shrinks = arguments.shrink && !report.holds() && !report.plan.faults.is_empty() && !scenario.has_a_mechanism();
+    let report = if shrinks { shrunk(scenario, &order, report, arguments.tries).await } else { report };
+    let code = said(&report.markdown(), report.holds());
+    match report.keep(&out) {
+        Ok(kept) => tell(&format!("kept in {}; again: {}", out.display(), kept.replay)),
+        Err(error) => return unable(&error),
     }
+    if report.tried_something() { code } else { unable(&std::io::Error::other("nothing could have been broken in this run")) }
 }
 
 /// Looks for fewer faults that still break the same promise; its report is the one that is kept.
@@ -276,7 +284,16 @@ fn sim(arguments: &SimArgs) -> ExitCode {
     )];
     let report =
         Report { scenario: "sim".to_owned(), seed: arguments.from, verdicts: checker.verdicts(), notes, ..Report::default() };
+    if arguments.seeds == 0 {
+        return usage("no seeds, nothing tried");
+    }
     if let Some(seed) = broken.first() {
+        let outcome = SimRun::of_seed(*seed).run();
+        let plan = SimRun::of_seed(*seed).plan;
+        let first = Report { scenario: "sim".to_owned(), seed: *seed, plan, verdicts: outcome.verdicts, ..Report::default() };
+        if let Err(error) = first.keep(&arguments.out) {
+            return unable(&error);
+        }
         tell(&format!("again: eventmesh-chaos run --scenario sim --seed {seed} --shrink --out {}", arguments.out.display()));
     }
     said(&report.markdown(), report.holds())

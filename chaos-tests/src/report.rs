@@ -36,18 +36,43 @@ pub struct Latencies {
 impl Latencies {
     /// Of some calls.
     pub fn of<'a>(calls: impl Iterator<Item = &'a Called>) -> Self {
-        // Microseconds up to an hour, to three digits: the bounds are constants that fit.
-        let Ok(mut histogram) = Histogram::<u64>::new_with_bounds(1, 3_600_000_000, 3) else { return Self::default() };
-        let mut all = 0;
+        let mut tally = Tally::default();
         for call in calls {
-            all += 1;
-            if call.answer.as_ref().is_some_and(|answer| answer.kind == AnswerKind::Good) {
-                histogram.saturating_record(u64::try_from(call.took.as_micros()).unwrap_or(u64::MAX).max(1));
-            }
+            tally.add(call);
         }
+        tally.latencies()
+    }
+}
+
+/// Calls counted as they end, in the same memory however many there are.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    calls: u64,
+    /// Microseconds up to an hour, to three digits. `None` only if those bounds were wrong.
+    good: Option<Histogram<u64>>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { calls: 0, good: Histogram::new_with_bounds(1, 3_600_000_000, 3).ok() }
+    }
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, call: &Called) {
+        self.calls += 1;
+        if let Some(good) = &mut self.good
+            && call.answer.as_ref().is_some_and(|answer| answer.kind == AnswerKind::Good)
+        {
+            good.saturating_record(u64::try_from(call.took.as_micros()).unwrap_or(u64::MAX).max(1));
+        }
+    }
+
+    pub(crate) fn latencies(&self) -> Latencies {
+        let Some(good) = &self.good else { return Latencies::default() };
         #[expect(clippy::cast_precision_loss, reason = "an hour of microseconds is exact in a float")]
-        let at = |quantile: f64| histogram.value_at_quantile(quantile) as f64 / 1e3;
-        Self { calls: all, good: histogram.len(), p50_ms: at(0.5), p95_ms: at(0.95), p99_ms: at(0.99), max_ms: at(1.0) }
+        let at = |quantile: f64| good.value_at_quantile(quantile) as f64 / 1e3;
+        Latencies { calls: self.calls, good: good.len(), p50_ms: at(0.5), p95_ms: at(0.95), p99_ms: at(0.99), max_ms: at(1.0) }
     }
 }
 
@@ -129,6 +154,8 @@ pub struct Report {
     pub events_missed: u64,
     /// One verdict for each promise.
     pub verdicts: Vec<Verdict>,
+    /// Whether the mechanism that the scenario is about was switched off.
+    pub without: bool,
     /// What else there is to say.
     pub notes: Vec<String>,
 }
@@ -156,6 +183,12 @@ impl Report {
         self.verdicts.iter().all(|verdict| verdict.outcome != Outcome::Violated)
     }
 
+    /// Whether anything was looked at at all.
+    #[must_use]
+    pub fn tried_something(&self) -> bool {
+        self.verdicts.iter().any(|verdict| verdict.outcome != Outcome::NotApplicable)
+    }
+
     /// The promises that were broken.
     #[must_use]
     pub fn broken(&self) -> Vec<&Verdict> {
@@ -164,7 +197,7 @@ impl Report {
 
     fn config_hash(&self) -> String {
         let mut hasher = DefaultHasher::new();
-        (&self.scenario, self.seed, self.length_ms).hash(&mut hasher);
+        (&self.scenario, self.seed, self.length_ms, self.without).hash(&mut hasher);
         serde_json::to_string(&self.plan).unwrap_or_default().hash(&mut hasher);
         format!("{:016x}", hasher.finish())
     }

@@ -53,6 +53,8 @@ pub struct SimOutcome {
     pub callers: u64,
     /// Answers by kind.
     pub answers: std::collections::BTreeMap<String, u64>,
+    /// Callers that were answered many seconds too late, or never.
+    pub forgotten: u64,
     /// Callers that the engine's own ledger saw unanswered.
     pub noticed: u64,
     /// Whether the root gave up, as it should when too much went wrong.

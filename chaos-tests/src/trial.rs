@@ -16,17 +16,17 @@ use std::time::Duration;
 
 use eventmesh_actors::{Invariant, KernelMemory, spawn_named};
 use tokio::sync::watch as channel;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::board::Board;
 use crate::invariant::Checker;
-use crate::load::{Calls, Load};
+use crate::load::{Called, Calls, Load};
 use crate::os;
 use crate::plan::FaultPlan;
 use crate::report::{Latencies, Recovery, Report};
 use crate::target::{AnswerKind, Target};
 use inflict::Inflicter;
-use watch::Watcher;
+use watch::{Seen, Watcher};
 
 /// What is tried, and how.
 pub struct Trial {
@@ -87,27 +87,52 @@ impl Trial {
         checker.check(Invariant::I6, whole, || {
             format!("not whole {:?} after the last fault: {}", self.converge, brief(&*self.target))
         });
-        sleep_until(quiet + self.converge.min(QUIET)).await;
+        let whole_at = began.elapsed();
+        // Calls on the recovered tree: they must be answered as if nothing had been.
+        sleep(QUIET).await;
+        let drained_at = began.elapsed();
 
         progress("drained");
         stop.send_replace(true);
         let calls = load.await.ok().flatten().unwrap_or_default();
         checker.check(Invariant::I1, !calls.made.is_empty(), || "no call was made".to_owned());
-        self.look_at_calls(&calls, &mut checker);
-        let resident_after = settled(&kernel, resident_before + self.memory_slack).await;
-        checker.check(Invariant::I8, resident_after <= resident_before + self.memory_slack, || {
-            format!("{resident_after} bytes resident after the drain, {resident_before} before, {} allowed", self.memory_slack)
+        // What the harness itself has gathered is not the tree's.
+        let own = (calls.made.capacity() * size_of::<Called>()) as u64;
+        let allowed = resident_before + self.memory_slack + own;
+        let resident_after = settled(&kernel, allowed).await;
+        checker.check(Invariant::I8, resident_after <= allowed, || {
+            format!(
+                "{resident_after} bytes resident after the drain, {resident_before} before, {} more allowed",
+                self.memory_slack + own
+            )
         });
         let tree = self.target.tree();
 
         progress("stopped");
         let stopping = Instant::now();
-        let allowed = self.target.stop().await;
+        // A stop that hangs is a verdict, not the end of the harness.
+        let allowed = timeout(NEVER, self.target.stop()).await.unwrap_or(Duration::ZERO);
         let stopped_in = stopping.elapsed();
         checker.check(Invariant::I12, stopped_in <= allowed, || format!("the stop took {stopped_in:?}, {allowed:?} allowed"));
         watch_stop.send_replace(true);
-        let seen = watcher.await.ok().flatten().unwrap_or_default();
+        let seen = watcher.await.ok().flatten();
+        checker.check(Invariant::I2, seen.is_some(), || "the watcher died, and nobody has looked".to_owned());
+        let seen = seen.unwrap_or_default();
         seen.judge(&mut checker);
+        self.look_at_calls(&calls, &seen, &mut checker);
+        let healthy = |call: &Called| {
+            let done = call.at + call.took;
+            done < chaos_from || (whole && call.at > whole_at && done < drained_at)
+        };
+        for call in calls.made.iter().filter(|call| healthy(call)) {
+            let well = call.answer.as_ref().is_some_and(|answer| matches!(answer.kind, AnswerKind::Good | AnswerKind::Rejected));
+            let what = || format!("without any fault, the call at {:?} ended with {:?}", call.at, call.answer);
+            checker.check_in_context(Invariant::I6, well, what, || seen.before(call.at + call.took));
+        }
+        if self.lossless {
+            let recycles: u64 = total(&tree, |counts| &counts.recycles).values().sum();
+            checker.check(Invariant::I10, recycles > 0, || "nothing was recycled, so nothing was tried".to_owned());
+        }
         self.look_for_leftovers(descriptors, &mut checker).await;
 
         let phase =
@@ -137,24 +162,25 @@ impl Trial {
             recycles: total(&tree, |counts| &counts.recycles),
             events_missed: seen.missed,
             verdicts: checker.verdicts(),
+            without: false,
             notes: Vec::new(),
         }
     }
 
-    fn look_at_calls(&self, calls: &Calls, checker: &mut Checker) {
+    fn look_at_calls(&self, calls: &Calls, seen: &Seen, checker: &mut Checker) {
         let longest = self.load.within + self.target.grace() + TIMERS;
         for call in &calls.made {
-            checker.check(Invariant::I1, call.answer.is_some() && call.took <= longest, || {
-                format!("the call at {:?} took {:?} and ended with {:?}", call.at, call.took, call.answer)
-            });
+            let context = || seen.before(call.at + call.took);
+            let what = || format!("the call at {:?} took {:?} and ended with {:?}", call.at, call.took, call.answer);
+            checker.check_in_context(Invariant::I1, call.answer.is_some() && call.took <= longest, what, context);
             let Some(answer) = &call.answer else { continue };
-            checker.check(Invariant::I9, answer.kind != AnswerKind::Wrong, || format!("the call at {:?}: {answer:?}", call.at));
+            checker.check_in_context(Invariant::I9, answer.kind != AnswerKind::Wrong, what, context);
             if answer.kind == AnswerKind::Refused {
-                checker.check(Invariant::I11, answer.comes_back, || format!("the call at {:?}: {answer:?}", call.at));
+                checker.check_in_context(Invariant::I11, answer.comes_back, what, context);
             }
             if self.lossless {
                 let fine = matches!(answer.kind, AnswerKind::Good | AnswerKind::Rejected);
-                checker.check(Invariant::I10, fine, || format!("the call at {:?} was lost: {answer:?}", call.at));
+                checker.check_in_context(Invariant::I10, fine, what, context);
             }
         }
     }
@@ -178,8 +204,10 @@ impl Trial {
 const TIMERS: Duration = Duration::from_secs(2);
 /// Load goes on at least this long after the last fault.
 const QUIET: Duration = Duration::from_secs(2);
-/// How long leftovers may take to go.
-const LEFTOVERS: Duration = Duration::from_secs(5);
+/// A stop that takes longer never ends.
+const NEVER: Duration = Duration::from_secs(60);
+/// How long leftovers may take to go: a scratch directory that could not be removed is tried again for a while.
+const LEFTOVERS: Duration = Duration::from_secs(25);
 
 /// Waits until every pool below is whole: open, with all children, and nobody in line for long.
 async fn whole(target: &dyn Target) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::time::{Duration, Instant as StdInstant};
+use std::time::Duration;
 
 use eventmesh_actors::{
     Bus, ChildId, ChildSpec, Demand, Failure, HangPolicy, Phase, PhaseBudget, Pool, PoolSpec, Progress, RecycleLimits, Restart,
@@ -150,10 +150,10 @@ pub async fn a_long_job() -> Ours {
     let phases = vec![PhaseBudget { name: "job", budget: Some(Duration::from_millis(300)) }];
     let hang = HangPolicy { phases, grace: Duration::from_millis(100) };
     let (pool, tree) = running(PoolSpec { hang, ..spec(2) }, Script::default()).await;
-    let began = StdInstant::now();
+    let began = Instant::now();
     let good = pool.run(demand(), || Job::Beat(Duration::from_secs(12))).await.is_ok();
     let took = began.elapsed();
-    let began = StdInstant::now();
+    let began = Instant::now();
     let stalled = pool.run(demand(), || Job::Answer(LONG)).await;
     let found = began.elapsed();
     tree.shutdown(LONG).await;
@@ -217,7 +217,7 @@ pub async fn stop_limit() -> Ours {
     while pool.snapshot().counts.leases == 0 {
         sleep(Duration::from_millis(1)).await;
     }
-    let began = StdInstant::now();
+    let began = Instant::now();
     tree.shutdown(Duration::from_millis(300)).await;
     let (took, left) = (began.elapsed(), pool.snapshot().children.len());
     let told = busy.await.is_ok_and(|answer| answer.is_err());

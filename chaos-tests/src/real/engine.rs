@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use eventmesh::memory::Jemalloc;
 use eventmesh::{Config, Engine, ErrorKind, Request};
 use eventmesh_actors::{GovernorSpec, KernelMemory, Subscriber, TreeSnapshot};
 
@@ -54,7 +56,11 @@ impl EngineTarget {
             max_page_bytes: 4 << 20,
             ..Config::default()
         };
-        let engine = Engine::builder().config(config).start().await?;
+        let mut builder = Engine::builder().config(config);
+        if let Some(jemalloc) = Jemalloc::of_this_process() {
+            builder = builder.memory(Arc::new(jemalloc));
+        }
+        let engine = builder.start().await?;
         Ok(Self { engine, site: Site::open().await?, callers_leave: std::sync::atomic::AtomicU32::new(0) })
     }
 }

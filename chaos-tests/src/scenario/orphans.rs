@@ -22,6 +22,7 @@ pub(super) async fn run(order: &Order, directory: &Path) -> Result<Report, Scena
     let mut checker = Checker::new();
     let root = directory.join("scratch");
     let (mut engine, good, stray) = engine(&order.program, &root)?;
+    let _leftovers = Leftovers(stray.clone());
     checker.happened(|| format!("an engine with processes {good:?}, and strays {stray:?}"));
     engine.kill()?;
     engine.wait()?;
@@ -42,11 +43,6 @@ pub(super) async fn run(order: &Order, directory: &Path) -> Result<Report, Scena
     let left: Vec<String> =
         engines(&root).filter(|path| path != host.directory()).map(|path| path.display().to_string()).collect();
     checker.check(Invariant::I7, left.is_empty(), || format!("directories of a dead engine are left: {left:?}"));
-    for pid in alive(&stray) {
-        // The scenario leaves nothing behind itself, whatever it tried.
-        let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-        let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
-    }
     Ok(Report {
         scenario: "orphans".to_owned(),
         seed: order.seed,
@@ -54,6 +50,19 @@ pub(super) async fn run(order: &Order, directory: &Path) -> Result<Report, Scena
         notes: vec![format!("swept: {swept:?}")],
         ..Report::default()
     })
+}
+
+/// The scenario leaves nothing behind itself, whatever it tried and however it ends.
+struct Leftovers(Vec<u32>);
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        for pid in alive(&self.0) {
+            let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+            // One that is gone by now needs no signal.
+            let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+        }
+    }
 }
 
 /// Starts this program as an engine with processes, in a process that can be killed.

@@ -27,6 +27,8 @@ const QUIET_MS: u64 = 12_000;
 const STOP_MS: u64 = CHAOS_MS + QUIET_MS;
 /// How late any answer may be past its deadline and the pool's two graces: the next tick of whoever gives it.
 const SLACK_MS: u64 = 60;
+/// Later than that, and the ledger must have seen it: its own patience and a second.
+const FORGOTTEN_MS: u64 = 6_000;
 /// Time between two looks of a pool at its children.
 const TICK_MS: u64 = 25;
 /// How long each child of the root may take to stop.
@@ -144,6 +146,7 @@ pub(super) struct World {
     digest: DefaultHasher,
     root: SupervisorCore,
     root_orders: VecDeque<SupervisorEffect>,
+    root_restarts: VecDeque<u64>,
     gave_up: bool,
     down_at: Option<u64>,
     stop_at: Option<u64>,
@@ -154,6 +157,7 @@ pub(super) struct World {
     poison: u64,
     answers: BTreeMap<String, u64>,
     noticed: u64,
+    forgotten: u64,
 }
 
 impl World {
@@ -208,6 +212,7 @@ impl World {
             digest: DefaultHasher::new(),
             root,
             root_orders: VecDeque::new(),
+            root_restarts: VecDeque::new(),
             gave_up: false,
             down_at: None,
             stop_at: None,
@@ -218,6 +223,7 @@ impl World {
             poison: 3,
             answers: BTreeMap::new(),
             noticed: 0,
+            forgotten: 0,
             setting,
         }
     }
@@ -427,6 +433,18 @@ impl World {
             self.checker.check(Invariant::I4, lent <= pool.max_bytes, || format!("{}: {lent} bytes at work", pool.name));
             // Those that are on their way out are nobody's capacity; one more may stand during a recycle.
             let snapshot = pool.core.snapshot(self.moment());
+            let there = pool.children.values().filter(|child| !child.stopping && !child.dying).count();
+            self.checker.check(Invariant::I3, !pool.open || there <= pool.size as usize + 1, || {
+                format!("{}: {there} workers stand where {} may", pool.name, pool.size)
+            });
+            let own = &snapshot.counts.violations;
+            self.checker.check(Invariant::I2, own.is_empty() || self.run.broken.is_some(), || format!("{}: {own:?}", pool.name));
+            let waits = |caller: &&Caller| caller.waiting.is_some() && self.pools[caller.pool].name == pool.name;
+            let waiting: u64 = self.callers.iter().filter(waits).map(|caller| caller.bytes).sum();
+            let balanced = lent + waiting == snapshot.admitted_bytes;
+            self.checker.check(Invariant::I4, balanced || self.run.broken.is_some(), || {
+                format!("{}: {lent} bytes lent and {waiting} waiting, {} admitted", pool.name, snapshot.admitted_bytes)
+            });
             let standing = snapshot.children.iter().filter(|child| OCCUPIES.contains(&child.state)).count();
             self.checker.check(Invariant::I3, standing <= pool.size as usize + 1, || {
                 format!("{}: {standing} children where {} may be", pool.name, pool.size)
@@ -464,6 +482,7 @@ impl World {
         }
         for (number, caller) in self.callers.iter().enumerate() {
             let answered = caller.answered.is_some();
+            self.forgotten += u64::from(!answered);
             self.checker.check(Invariant::I1, answered, || format!("caller {number} was never answered: {caller:?}"));
         }
         for pool in &self.pools {
@@ -485,6 +504,7 @@ impl World {
             callers: self.callers.len() as u64,
             answers: self.answers,
             noticed: self.noticed,
+            forgotten: self.forgotten,
             gave_up: self.gave_up,
             digest: self.digest.finish(),
         }

@@ -8,9 +8,11 @@ use eventmesh_actors::{Event, Invariant, KernelMemory, PoolSnapshot};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::invariant::Checker;
+use crate::invariant::{CONTEXT, Checker};
 use crate::target::Target;
 
+/// Events remembered for the context of what callers saw.
+const LOG: usize = 20_000;
 /// Time between two looks at memory and books.
 const EVERY: Duration = Duration::from_millis(50);
 
@@ -33,9 +35,18 @@ pub(super) struct Seen {
     /// Milliseconds since the start, and bytes resident.
     pub(super) memory: Vec<(u64, u64)>,
     pub(super) missed: u64,
+    /// The last events, and when since the start.
+    log: VecDeque<(Duration, String)>,
 }
 
 impl Seen {
+    /// What happened before `at`, oldest first.
+    pub(super) fn before(&self, at: Duration) -> Vec<String> {
+        let end = self.log.partition_point(|(when, _)| *when <= at);
+        let begin = end.saturating_sub(CONTEXT);
+        self.log.iter().skip(begin).take(end - begin).map(|(when, what)| format!("{when:.3?}: {what}")).collect()
+    }
+
     pub(super) fn judge(&self, checker: &mut Checker) {
         checker.take_over(&self.checker);
     }
@@ -74,6 +85,10 @@ impl Watcher {
         let now = Instant::now();
         let at = now - self.began;
         self.seen.checker.happened(|| format!("{at:.3?}: {event:?}"));
+        if self.seen.log.len() >= LOG {
+            self.seen.log.pop_front();
+        }
+        self.seen.log.push_back((at, format!("{event:?}")));
         if let Event::ChildEnded { child, exit } = event
             && !exit.is_planned()
         {
@@ -88,6 +103,10 @@ impl Watcher {
         if let Event::RestartScheduled { child, .. } = event {
             self.restarts.entry(child.pool.clone()).or_default().push_back(now);
             self.look_at_restarts(&child.pool, now);
+        }
+        if let Event::PoolProbing { pool } = event {
+            // A new life, with a budget of its own.
+            self.restarts.remove(pool);
         }
         if let Event::InvariantViolated { invariant, what, .. } = event {
             let known = Invariant::ALL.into_iter().find(|known| known.label() == *invariant);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use eventmesh_actors::sans_io::{Ask, Grant, Key, Lend, Outcome};
 use eventmesh_actors::{Exit, Invariant, LeaseError, Moment, Usage};
 
-use super::{Happening, Job, PANICKED, SLACK_MS, World};
+use super::{FORGOTTEN_MS, Happening, Job, PANICKED, SLACK_MS, World};
 use crate::plan::FaultKind;
 
 impl World {
@@ -65,6 +65,7 @@ impl World {
             *self.answers.entry(answer.to_owned()).or_default() += 1;
         }
         let late = self.now.saturating_sub(caller.deadline + self.pools[caller.pool].graces_ms);
+        self.forgotten += u64::from(first && late > FORGOTTEN_MS);
         self.checker.check(Invariant::I2, first, || format!("caller {number} was answered again, with {answer}"));
         self.checker.check(Invariant::I1, late <= SLACK_MS, || format!("caller {number} was answered {late} ms late"));
     }

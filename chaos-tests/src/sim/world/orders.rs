@@ -124,6 +124,16 @@ impl World {
                 self.gave_up |= matches!(exit, Exit::Escalated(_));
                 self.down_at = Some(self.now);
             }
+            SupervisorEffect::Tell(Event::NodeRestarting { .. }) => {
+                let allowed = self.setting.root_restarts.any;
+                let (now, period) = (self.now, millis(allowed.period));
+                self.root_restarts.retain(|then| now - then < period);
+                self.root_restarts.push_back(now);
+                let count = self.root_restarts.len();
+                self.checker.check(Invariant::I5, count <= allowed.intensity as usize, || {
+                    format!("the root: {count} restarts within {period} ms, {} allowed", allowed.intensity)
+                });
+            }
             SupervisorEffect::Tell(_) | SupervisorEffect::Forget { .. } | SupervisorEffect::Up => {}
         }
     }
