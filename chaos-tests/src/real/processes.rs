@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
@@ -89,9 +89,8 @@ impl Worker for VictimWorker {
 
     async fn run(&mut self, job: String, progress: &Progress) -> Result<String, Failure<VictimError>> {
         progress.enter(ASKED);
-        if *self.disk_full.lock().unwrap_or_else(PoisonError::into_inner) > 0 {
-            fill_disk(self.process.scratch());
-        }
+        let full = *self.disk_full.lock().unwrap_or_else(PoisonError::into_inner) > 0;
+        fill_disk(self.process.scratch(), full);
         match self.ask(&job).await {
             Ok(answer) => match answer.strip_prefix("! ") {
                 Some(why) => Err(Failure::Job(VictimError::Told(why.to_owned()))),
@@ -130,15 +129,17 @@ impl VictimWorker {
     }
 }
 
-/// Whatever is written to the process's file from now on does not fit.
-fn fill_disk(scratch: &Path) {
+/// While it is full, whatever is written to the process's file does not fit.
+fn fill_disk(scratch: &Path, full: bool) {
     let file = scratch.join(FILE);
-    if file.is_symlink() {
+    if file.is_symlink() == full {
         return;
     }
-    // The directory may be gone with its process; then there is nothing to fill.
+    // The directory may be gone with its process; then there is nothing to fill, and nothing to empty.
     let _ = std::fs::remove_file(&file);
-    let _ = std::os::unix::fs::symlink("/dev/full", &file);
+    if full {
+        let _ = std::os::unix::fs::symlink("/dev/full", &file);
+    }
 }
 
 fn resident(pid: u32) -> u64 {
@@ -253,15 +254,6 @@ impl Target for ProcessTarget {
         }
         let mut full = self.spec.disk_full.lock().unwrap_or_else(PoisonError::into_inner);
         *full = full.saturating_sub(1);
-        if *full == 0 {
-            for entry in std::fs::read_dir(self.spec.host.directory()).into_iter().flatten().filter_map(Result::ok) {
-                let file: PathBuf = entry.path().join(FILE);
-                if file.is_symlink() {
-                    // Gone with its process, or removed here: either way it is no longer full.
-                    let _ = std::fs::remove_file(file);
-                }
-            }
-        }
     }
 
     fn stop(&self) -> Pin<Box<dyn Future<Output = Duration> + Send + '_>> {
