@@ -116,7 +116,9 @@ async fn measure() -> Result<Report, Error> {
         if leak == 0 {
             report.at_most("leaks found in a worker without", f64::from(u8::from(seen.found_at.is_some())), 0.0);
         } else {
-            report.at_most("jobs until the leak is found", jobs, 2_000.0);
+            #[expect(clippy::cast_precision_loss, reason = "some KiB")]
+            let leaked = jobs * leak as f64 / f64::from(1 << 20);
+            report.at_most("MiB leaked until it is found", leaked, 64.0);
             #[expect(clippy::cast_precision_loss, reason = "some KiB")]
             let off = (seen.slope / leak as f64 - 1.0).abs() * 100.0;
             report.at_most("the slope is off by percent", off, 20.0);
