@@ -11,7 +11,7 @@ use fastrand::Rng;
 use serde::Serialize;
 
 use crate::clock::Moment;
-use crate::exit::Cause;
+use crate::exit::{Cause, Exit};
 
 /// At most `intensity` restarts in any `period`: OTP's restart intensity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -155,6 +155,11 @@ impl Backoff {
     /// The delay before trying a start again that has just failed; never immediate.
     pub fn after_failed_start(&mut self, rng: &mut Rng) -> Duration {
         self.next(rng)
+    }
+
+    /// The delay before what has ended with `exit`, having lived for `lived`, is started again.
+    pub fn after(&mut self, exit: &Exit, lived: Duration, rng: &mut Rng) -> Duration {
+        if exit.cause() == Some(Cause::StartFailed) { self.after_failed_start(rng) } else { self.after_crash(lived, rng) }
     }
 
     fn next(&mut self, rng: &mut Rng) -> Duration {

@@ -117,6 +117,8 @@ pub struct PoolSnapshot {
     pub admitted_bytes: u64,
     /// Bytes that may be admitted.
     pub max_bytes: u64,
+    /// What all children held together at the last look of the pool's memory probe, in bytes, if it has one.
+    pub held_bytes: Option<u64>,
     /// Inputs that are refused as poison now.
     pub quarantined: usize,
     /// How long until its supervisor starts it again, while it is spent.

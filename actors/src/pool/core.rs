@@ -534,18 +534,7 @@ impl<H: Clone, T> PoolCore<H, T> {
         if place.is_taken() || slot >= target {
             return;
         }
-        let delay = match exit {
-            Exit::StartFailed(_) => place.backoff.after_failed_start(&mut self.rng),
-            Exit::Recycled(_)
-            | Exit::Shutdown
-            | Exit::Panicked(_)
-            | Exit::Broken(_)
-            | Exit::Hung
-            | Exit::OutOfMemory(_)
-            | Exit::Killed
-            | Exit::Finished
-            | Exit::Escalated(_) => place.backoff.after_crash(lived, &mut self.rng),
-        };
+        let delay = place.backoff.after(&exit, lived, &mut self.rng);
         let delay = if probing { delay.max(self.spec.probe_every()) } else { delay };
         if probing {
             self.back_at = Some(now + delay);
@@ -688,6 +677,7 @@ impl<H: Clone, T> PoolCore<H, T> {
             open_entries: self.ledger.open(),
             admitted_bytes: self.admitted_bytes,
             max_bytes: self.spec.max_bytes,
+            held_bytes: self.memory_before,
             quarantined: self.quarantine.refused(now),
             back_in: self.back_at.filter(|at| *at > now && matches!(self.phase, Phase::Spent | Phase::Probing)).map(spent_for),
             counts: self.books.counts(&self.ledger),

@@ -398,18 +398,7 @@ impl SupervisorCore {
         }
         *self.restarts.entry(cause.label()).or_default() += 1;
         let child = &mut self.children[place];
-        let delay = match exit {
-            Exit::StartFailed(_) => child.backoff.after_failed_start(&mut self.rng),
-            Exit::Recycled(_)
-            | Exit::Shutdown
-            | Exit::Panicked(_)
-            | Exit::Broken(_)
-            | Exit::Hung
-            | Exit::OutOfMemory(_)
-            | Exit::Killed
-            | Exit::Finished
-            | Exit::Escalated(_) => child.backoff.after_crash(lived, &mut self.rng),
-        };
+        let delay = child.backoff.after(&exit, lived, &mut self.rng);
         effects.push(Effect::Tell(Event::NodeRestarting {
             supervisor: self.name.clone(),
             node: child.name.clone(),
