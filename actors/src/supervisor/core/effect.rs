@@ -27,14 +27,14 @@ pub enum Effect {
         /// How long from now.
         delay: Duration,
     },
-    /// Ask the child to stop; if it is still there after `within`, report [`SupervisorCore::overdue`].
+    /// Ask the child to stop; if it is still there after `within`, report [`SupervisorCore::overdue`](super::SupervisorCore::overdue).
     Stop {
         /// Which life.
         key: NodeKey,
         /// How long it may take.
         within: Duration,
     },
-    /// Kill the child; if it is still there after a moment, report [`SupervisorCore::left_behind`].
+    /// Kill the child; if it is still there after a moment, report [`SupervisorCore::left_behind`](super::SupervisorCore::left_behind).
     Kill {
         /// Which life.
         key: NodeKey,
