@@ -212,7 +212,8 @@ async fn settings_that_make_no_sense_start_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_fetched_as_they_are_meant() {
-    let (engine, site) = (engine(config()).await, Site::open().await.expect("a port").address());
+    let (engine, open) = (engine(config()).await, Site::open().await.expect("a port"));
+    let site = open.address();
     let get = |path: &str| engine.extract(Request::url(format!("http://{site}{path}"))).document();
     let page = get("/page").await.expect("a document");
     assert_eq!((page.head.status, page.document.title.as_deref()), (Some(200), Some("A page")));
@@ -230,7 +231,8 @@ async fn pages_are_fetched_as_they_are_meant() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_with_bad_manners_gets_a_typed_error_and_holds_nobody_up() {
-    let (engine, site) = (engine(config()).await, Site::open().await.expect("a port").address());
+    let (engine, open) = (engine(config()).await, Site::open().await.expect("a port"));
+    let site = open.address();
     let table = [
         ("/nowhere", ErrorKind::SourceNotFound),
         ("/gone", ErrorKind::SourceNotFound),
