@@ -13,7 +13,7 @@ use crate::document::Document;
 use crate::input::Hints;
 
 /// Version of the functions and of the wire format, [`Document`] included.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// What the host puts before the page's bytes.
 #[must_use]

@@ -48,8 +48,138 @@ pub struct Document {
     pub word_count: u32,
     /// How far the content can be trusted to be the page's content, 0 (empty) to 1.
     pub quality: f32,
-    /// The charset that the bytes were decoded with, by its WHATWG name.
+    /// The charset that the bytes were decoded with, by its WHATWG name; empty for what is no text, as a PDF.
     pub charset: String,
+    /// The pages of a document that has pages, as a PDF; empty for a web page.
+    pub pages: Vec<Page>,
+    /// What only a PDF has.
+    pub pdf: Option<PdfFacts>,
+}
+
+/// One page of a document that has pages.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// Its place in the document, from 1.
+    pub number: u32,
+    /// What the document calls it, as "iv" or "A-3", if it does.
+    pub label: Option<String>,
+    /// Width as shown, in points.
+    pub width: f32,
+    /// Height as shown, in points.
+    pub height: f32,
+    /// By how many degrees it is turned clockwise when it is shown: 0, 90, 180 or 270.
+    pub rotation: u16,
+    /// Its content as GitHub-flavoured Markdown.
+    pub markdown: String,
+    /// Its content as plain text: blocks on lines of their own, no markup.
+    pub text: String,
+    /// What is repeated at the top of pages; not part of the content.
+    pub header: Option<String>,
+    /// What is repeated at the bottom of pages, page numbers included; not part of the content.
+    pub footer: Option<String>,
+    /// Whether its first paragraph goes on with the last one of the page before.
+    pub continues: bool,
+    /// Whether there is something to be seen but no text to be read: a scan.
+    pub needs_ocr: bool,
+    /// Why there is less of it than there should be, if there is.
+    pub problem: Option<String>,
+    /// Its tables.
+    pub tables: Vec<Table>,
+    /// Its links.
+    pub links: Vec<Link>,
+    /// What somebody has noted on it.
+    pub notes: Vec<Note>,
+    /// Its images, if they were asked for.
+    pub images: Vec<PageImage>,
+}
+
+/// A note on a page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// What kind of note, as the format calls it: `text`, `highlight`, `free_text`, …
+    pub kind: String,
+    /// What it says.
+    pub text: String,
+    /// Who says it.
+    pub author: Option<String>,
+}
+
+/// An image on a page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PageImage {
+    /// Where it begins, in points from the page's left.
+    pub x: f32,
+    /// Where it begins, in points from the page's top.
+    pub y: f32,
+    /// Width on the page, in points.
+    pub width: f32,
+    /// Height on the page, in points.
+    pub height: f32,
+    /// Width of the image itself, in pixels.
+    pub pixel_width: u32,
+    /// Height of the image itself, in pixels.
+    pub pixel_height: u32,
+    /// Media type of `data`; none if it could not be read, or is larger than may be.
+    pub media_type: Option<String>,
+    /// The image as a file, in JSON as Base64.
+    #[serde(with = "crate::base64")]
+    pub data: Vec<u8>,
+}
+
+/// What only a PDF has.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PdfFacts {
+    /// Version of the format, as "1.7".
+    pub version: Option<String>,
+    /// Pages that the document says it has.
+    pub page_count: u32,
+    /// Whether it says what its parts are: headings, paragraphs, tables.
+    pub tagged: bool,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// Its table of contents, in order.
+    pub outline: Vec<OutlineItem>,
+    /// Files inside it.
+    pub attachments: Vec<Attachment>,
+    /// Its form fields.
+    pub fields: Vec<Field>,
+    /// Why it is not all there, if it is not.
+    pub incomplete: Option<String>,
+}
+
+/// One entry of a table of contents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutlineItem {
+    /// What it says.
+    pub title: String,
+    /// How deep it is, from 1.
+    pub level: u8,
+    /// The page it leads to, from 1.
+    pub page: Option<u32>,
+}
+
+/// A file inside a document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Its name, as written; not to be trusted as a path.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: Option<u64>,
+    /// Its media type, as written.
+    pub media_type: Option<String>,
+}
+
+/// One field of a form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// Its full name.
+    pub name: String,
+    /// What kind of field: `text`, `checkbox`, `radio`, `choice`, `button` or `signature`.
+    pub kind: String,
+    /// What is filled in; for a box, `on` or `off`.
+    pub value: String,
+    /// The page it is on, from 1.
+    pub page: u32,
 }
 
 /// What kind of page it is, as far as can be told.

@@ -11,6 +11,7 @@
 //! and keeps no state between two pages.
 
 mod abi;
+mod base64;
 mod charset;
 mod document;
 mod dom;
@@ -26,10 +27,14 @@ mod select;
 mod text;
 
 pub use abi::{ABI_VERSION, decode_output, encode_hints};
-pub use document::{Document, Image, Link, Metadata, PageType, Table};
+pub use document::{
+    Attachment, Document, Field, Image, Link, Metadata, Note, OutlineItem, Page, PageImage, PageType, PdfFacts, Table,
+};
 pub use input::Hints;
 pub use json::Json;
 pub use parse::MAX_DEPTH;
+pub use render::escape::{escape as escape_markdown, longest_run, target as markdown_target};
+pub use text::word_count;
 
 use crate::dom::NodeId;
 use crate::links::Base;
@@ -49,7 +54,7 @@ pub fn extract(page: &[u8], hints: &Hints) -> Document {
     let html = hints.html.then(|| render::html::render(&dom, &selection, &base));
     let mut document = Document {
         page_type,
-        word_count: text::word_count(&text),
+        word_count: word_count(&text),
         markdown: rendered.markdown,
         text,
         html,

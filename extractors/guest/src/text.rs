@@ -36,7 +36,8 @@ pub(crate) fn is_cjk(character: char) -> bool {
 }
 
 /// Words, each CJK character counting as one.
-pub(crate) fn word_count(text: &str) -> u32 {
+#[must_use]
+pub fn word_count(text: &str) -> u32 {
     let mut count = 0u32;
     for word in text.split_whitespace() {
         let cjk = word.chars().filter(|character| is_cjk(*character)).count();

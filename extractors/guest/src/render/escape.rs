@@ -1,7 +1,8 @@
 //! Text that must not be read as markup.
 
-/// An address as a link's target: in one line, and without what would end it.
-pub(crate) fn target(href: &str) -> String {
+/// An address as a Markdown link's target: in one line, and without what would end it.
+#[must_use]
+pub fn target(href: &str) -> String {
     let mut target = String::with_capacity(href.len());
     for character in href.chars() {
         match character {
@@ -23,8 +24,8 @@ pub(crate) fn target(href: &str) -> String {
     target
 }
 
-/// Escapes what would be read as markup, and no more: Markdown is read by people and models, too.
-pub(crate) fn escape(text: &str, at_line_start: bool, out: &mut String) {
+/// Appends `text` to `out` and escapes what would be read as Markdown, and no more: it is read by people and models, too.
+pub fn escape(text: &str, at_line_start: bool, out: &mut String) {
     let mut rest = text;
     if at_line_start {
         // A line of these alone is a rule, or makes a heading of the line before.
@@ -81,7 +82,9 @@ fn names_a_character(after: &str) -> bool {
     name > 0 && after.as_bytes().get(name) == Some(&b';')
 }
 
-pub(crate) fn longest_run(text: &str, wanted: char) -> usize {
+/// The longest run of `wanted` in `text`, in characters: what a fence around it must exceed.
+#[must_use]
+pub fn longest_run(text: &str, wanted: char) -> usize {
     let mut longest = 0;
     let mut run = 0;
     for character in text.chars() {

@@ -1,0 +1,250 @@
+//! The pages of a document, one after the other, with what can only be told by looking at several.
+
+mod furniture;
+mod heading;
+mod writer;
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use eventmesh_guest::{Field, OutlineItem, Page, PageImage, Table};
+
+use crate::document::Document;
+use crate::layout::block::Block;
+use crate::layout::{Laid, layout, paragraph};
+use crate::raw::{Anchor, Picture, RawPage};
+use crate::read::{self, Wanted};
+use furniture::Furniture;
+use heading::Headings;
+
+/// Pages that are read ahead, to see what is repeated on them and which size is usual.
+const AHEAD: usize = 6;
+/// Characters of the pages held at once, beyond which no more are read ahead.
+const HELD: usize = 150_000;
+/// Pages in a row that cannot be read, after which the rest is given up: the number of pages is only what the document says.
+const UNREADABLE: u32 = 50;
+
+/// One step on the way through a document.
+#[derive(Debug)]
+pub enum Step {
+    /// Another page has been read, and is held until those after it are.
+    Read,
+    /// The next page.
+    Page(Box<Page>),
+}
+
+/// A page that waits for the next ones.
+struct Held {
+    number: u32,
+    raw: RawPage,
+    laid: Laid,
+    glyphs: usize,
+    readable: bool,
+}
+
+/// The pages of a document in order.
+pub struct Pages<'d> {
+    document: &'d Document<'d>,
+    wanted: Wanted,
+    next: u32,
+    end: u32,
+    held: VecDeque<Held>,
+    furniture: Furniture,
+    headings: Headings,
+    fields: Vec<Field>,
+    unreadable: u32,
+    incomplete: Option<String>,
+    last: Option<paragraph::End>,
+}
+
+/// Fields of a form that are listed.
+const FIELDS: usize = 20_000;
+
+impl<'d> Document<'d> {
+    /// Its pages, at most `most`; `outline` is what it lists as its contents.
+    #[must_use]
+    pub fn pages(&'d self, wanted: Wanted, outline: &[OutlineItem], most: u32) -> Pages<'d> {
+        let count = self.page_count();
+        Pages {
+            document: self,
+            wanted,
+            next: 0,
+            end: count.min(most),
+            held: VecDeque::new(),
+            furniture: Furniture::new(count),
+            headings: Headings::new(outline),
+            fields: Vec::new(),
+            unreadable: 0,
+            incomplete: (count > most).then(|| format!("only the first {most} of {count} pages are read, the limit")),
+            last: None,
+        }
+    }
+}
+
+impl Pages<'_> {
+    /// The next step; `None` at the end.
+    pub fn step(&mut self) -> Option<Step> {
+        let glyphs: usize = self.held.iter().map(|held| held.glyphs).sum();
+        let full = self.held.len() > AHEAD || (glyphs > HELD && !self.held.is_empty());
+        if self.next < self.end && !full {
+            self.read();
+            return Some(Step::Read);
+        }
+        let held = self.held.pop_front()?;
+        Some(Step::Page(Box::new(self.finish(held))))
+    }
+
+    /// The form fields found so far.
+    #[must_use]
+    pub fn take_fields(&mut self) -> Vec<Field> {
+        std::mem::take(&mut self.fields)
+    }
+
+    /// Why there is less than there should be, if there is.
+    #[must_use]
+    pub fn incomplete(&self) -> Option<&str> {
+        self.incomplete.as_deref()
+    }
+
+    fn read(&mut self) {
+        let index = self.next;
+        self.next += 1;
+        let read = read::read(self.document, index, self.wanted);
+        let readable = read.is_some();
+        let mut raw = read.unwrap_or_default();
+        if readable {
+            self.unreadable = 0;
+        } else {
+            self.unreadable += 1;
+            if self.unreadable == UNREADABLE && self.next < self.end {
+                let from = self.next + 1 - UNREADABLE;
+                self.incomplete = Some(format!("pages {from} to {} cannot be read", self.end));
+                self.end = self.next;
+            } else if self.incomplete.is_none() {
+                self.incomplete = Some(format!("page {} cannot be read", index + 1));
+            }
+        }
+        let room = FIELDS.saturating_sub(self.fields.len());
+        raw.fields.truncate(room);
+        self.fields.append(&mut raw.fields);
+        let laid = layout(&raw);
+        let glyphs = raw.glyphs.len();
+        raw.glyphs = Vec::new();
+        raw.runs = Vec::new();
+        raw.rules = Vec::new();
+        self.furniture.see(index + 1, &laid);
+        self.headings.see(&laid);
+        self.held.push_back(Held { number: index + 1, raw, laid, glyphs, readable });
+    }
+
+    fn finish(&mut self, held: Held) -> Page {
+        let Held { number, raw, mut laid, glyphs, readable } = held;
+        let (header, footer) = self.furniture.take(number, &mut laid);
+        let continues = match (&self.last, laid.blocks.first()) {
+            (Some(end), Some(Block::Paragraph(first))) => end.continues(first) && self.headings.level(first, &laid.blocks[1..]).is_none(),
+            _ => false,
+        };
+        self.last = match laid.blocks.last() {
+            Some(Block::Paragraph(last)) if laid.aside.is_empty() => paragraph::End::of(last),
+            _ => None,
+        };
+        let mut tables = Vec::new();
+        let mut out = writer::Writer::new(&raw.anchors);
+        for (index, block) in laid.blocks.iter().enumerate() {
+            match block {
+                Block::Paragraph(paragraph) => out.paragraph(paragraph, self.headings.level(paragraph, &laid.blocks[index + 1..])),
+                Block::Table(table) => tables.push(out.table(table)),
+            }
+        }
+        for block in &laid.aside {
+            match block {
+                Block::Paragraph(paragraph) => out.paragraph(paragraph, None),
+                Block::Table(table) => tables.push(out.table(table)),
+            }
+        }
+        let (markdown, text) = out.finish();
+        let letters = text.chars().filter(|character| character.is_alphanumeric()).count();
+        Page {
+            number,
+            needs_ocr: needs_ocr(&raw, letters),
+            problem: problem(&raw, glyphs, readable),
+            label: raw.label,
+            width: raw.width,
+            height: raw.height,
+            rotation: raw.rotation,
+            markdown,
+            text,
+            header,
+            footer,
+            continues,
+            tables,
+            links: laid.links,
+            notes: raw.notes,
+            images: if self.wanted.images { images(raw.pictures, &raw.bounds) } else { Vec::new() },
+        }
+    }
+}
+
+/// Whether there is something to be seen, and no text to be read.
+fn needs_ocr(raw: &RawPage, letters: usize) -> bool {
+    let area = raw.bounds.area().max(1.0);
+    let pictured = raw.pictures.iter().map(|picture| picture.rect.intersection(&raw.bounds).area()).fold(0.0, f32::max);
+    match letters {
+        0 => raw.marked,
+        1..25 => pictured > 0.6 * area,
+        _ => false,
+    }
+}
+
+fn problem(raw: &RawPage, glyphs: usize, readable: bool) -> Option<String> {
+    let all = glyphs + raw.unmapped;
+    if !readable {
+        Some("the page cannot be read".to_owned())
+    } else if raw.cut_short {
+        Some("the page holds more than is read of one page".to_owned())
+    } else if raw.unmapped * 5 > all && raw.unmapped > 5 {
+        Some(format!("{} of {all} signs stand for no known character", raw.unmapped))
+    } else {
+        None
+    }
+}
+
+fn images(pictures: Vec<Picture>, bounds: &crate::geometry::Rect) -> Vec<PageImage> {
+    let image = |picture: Picture| {
+        let (media_type, data) = match picture.file {
+            Some((media_type, data)) => (Some(media_type.to_owned()), data),
+            None => (None, Vec::new()),
+        };
+        PageImage {
+            x: picture.rect.left - bounds.left,
+            y: bounds.top - picture.rect.top,
+            width: picture.rect.width(),
+            height: picture.rect.height(),
+            pixel_width: picture.pixels.0,
+            pixel_height: picture.pixels.1,
+            media_type,
+            data,
+        }
+    };
+    pictures.into_iter().map(image).collect()
+}
+
+/// A table as data: its first row is its header if it looks like one.
+fn data(rows: &[Vec<String>]) -> Table {
+    let digits = |cell: &String| cell.bytes().filter(u8::is_ascii_digit).count() * 2 > cell.len();
+    let headed = rows.len() >= 2
+        && rows[0].iter().filter(|cell| !cell.is_empty()).count() * 2 > rows[0].len()
+        && !rows[0].iter().any(digits);
+    let (header, rows) = if headed { (rows[0].clone(), &rows[1..]) } else { (Vec::new(), rows) };
+    Table { header, rows: rows.to_vec() }
+}
+
+fn anchor(anchors: &[Anchor], number: u16) -> Option<&str> {
+    anchors.get(usize::from(number)).map(|anchor| anchor.href.as_str())
+}
+
+impl fmt::Debug for Pages<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages").field("next", &self.next).field("end", &self.end).finish_non_exhaustive()
+    }
+}
