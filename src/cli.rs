@@ -3,9 +3,11 @@
 //! Results go to standard output, everything else to standard error.
 
 mod batch;
+mod doctor;
 mod exit;
 mod extract;
 mod interrupt;
+mod pdf;
 mod tree;
 
 use std::path::PathBuf;
@@ -21,7 +23,7 @@ use crate::config::Config;
 use crate::engine::{Engine, StartError};
 use exit::Exit;
 
-/// Turns web pages into clean structured content, each in a sandbox of its own.
+/// Turns web pages and PDFs into clean structured content, each where it can do no harm.
 #[derive(Debug, Parser)]
 #[command(version, about, long_about = None, after_help = EXIT_CODES, subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
@@ -43,14 +45,20 @@ Exit codes:
   6    the extraction ran into a limit, or crashed
   7    the engine is overloaded, down or shutting down
   8    the output cannot be written
+  9    something that this needs is not installed, or does not work
   130  interrupted";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Extracts one page from a file, a URL or standard input
+    /// Extracts one page or PDF from a file, a URL or standard input
     Extract(extract::ExtractArgs),
-    /// Extracts many pages, one JSON object a line in and out
+    /// Extracts many pages and PDFs, one JSON object a line in and out
     Batch(batch::BatchArgs),
+    /// What only PDFs have
+    #[command(subcommand)]
+    Pdf(pdf::PdfCommand),
+    /// Looks at everything that the engine needs, and tries it
+    Doctor(doctor::DoctorArgs),
     /// Prints the live tree of workers in the middle of a short run
     Tree(tree::TreeArgs),
     /// Prints the completions of a shell
@@ -63,7 +71,7 @@ enum Command {
 /// What every command that runs an engine takes.
 #[derive(Debug, Args)]
 struct EngineArgs {
-    /// Workers, one thread each [default: one per core]
+    /// Workers for HTML, one thread each, and for PDF, one process each [default: one per core]
     #[arg(long, value_name = "N")]
     workers: Option<u32>,
     /// Seconds for one page, from acceptance to its answer
@@ -72,9 +80,12 @@ struct EngineArgs {
     /// MiB of one page, decompressed
     #[arg(long, value_name = "MIB", default_value_t = 32)]
     max_page: u32,
-    /// MiB of memory that one page may need
+    /// MiB of memory that one web page may need
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     page_memory: u32,
+    /// libpdfium.so, which reads PDFs [default: EVENTMESH_PDFIUM, beside the program, where ./x setup puts it]
+    #[arg(long, value_name = "FILE")]
+    pdfium: Option<PathBuf>,
     /// Directory for compiled code, readable and writable by nobody else [default: the user's cache directory]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -94,7 +105,9 @@ impl EngineArgs {
         config.fetch.wire_bytes = config.fetch.wire_bytes.max(config.max_page_bytes);
         if let Some(workers) = self.workers {
             config.workers = workers;
+            config.pdf.workers = workers;
         }
+        config.pdf.library.clone_from(&self.pdfium);
         if let Some(directory) = &self.cache_dir {
             config.artifact_cache = crate::ArtifactCache::Directory(directory.clone());
         }
@@ -146,6 +159,8 @@ impl Cli {
         let done = match self.command {
             Command::Extract(arguments) => extract::run(arguments).await,
             Command::Batch(arguments) => batch::run(arguments).await,
+            Command::Pdf(command) => pdf::run(command).await,
+            Command::Doctor(arguments) => doctor::run(arguments).await,
             Command::Tree(arguments) => tree::run(arguments).await,
             Command::Completions { shell } => completions(shell),
         };
@@ -179,6 +194,7 @@ mod tests {
         assert_eq!(shown.max_page_bytes, meant.max_page_bytes);
         assert_eq!(shown.page_memory, meant.page_memory);
         assert_eq!(shown.workers, meant.workers);
+        assert_eq!(shown.pdf.workers, meant.pdf.workers);
         assert_eq!(shown.artifact_cache, meant.artifact_cache);
     }
 

@@ -1,8 +1,10 @@
 //! Every setting of an engine, its default, and why that number.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use eventmesh_actors::{BackoffSpec, GovernorSpec, RecycleLimits, RestartPolicy};
+use eventmesh_extractors::pdf::PdfLimits;
 use eventmesh_extractors::wasm::ArtifactCache;
 
 /// Settings of an engine. [`Config::default`] is what is used where nothing is said.
@@ -38,6 +40,39 @@ pub struct Config {
     pub governor: GovernorSpec,
     /// Limits on fetching a page by its URL.
     pub fetch: FetchLimits,
+    /// How PDFs are read.
+    pub pdf: PdfConfig,
+}
+
+/// How PDFs are read.
+#[derive(Clone, Debug)]
+pub struct PdfConfig {
+    /// libpdfium, by its path. Default: what `EVENTMESH_PDFIUM` names, else beside the program, in the user's data directory,
+    /// in the system's library directories; never where the loader would look.
+    pub library: Option<PathBuf>,
+    /// The program that is started to read PDFs, which must have been built with this one. Default: this one, if it called
+    /// [`worker_main`](crate::worker_main) first.
+    pub program: Option<PathBuf>,
+    /// Processes. Default: one per core, since reading is nothing but CPU. None is there before the first PDF.
+    pub workers: u32,
+    /// What a process may use.
+    pub limits: PdfLimits,
+    /// Directories of fonts for documents that lack their own; only pictures of pages show them. Default none: then every
+    /// machine draws the same.
+    pub fonts: Vec<String>,
+    /// Bytes of memory that all PDFs waiting and being read are expected to take: 1 MiB and four times the file, each at
+    /// most 512 MiB. Default 2 GiB.
+    pub max_bytes: u64,
+    /// Bytes of content of one PDF that is not streamed. Default 256 MiB.
+    pub max_content: u64,
+    /// When healthy processes are replaced. Default every 200 documents ±10 %, and past what `limits` allows to be kept.
+    pub recycle_after: u64,
+    /// Restarts of workers before their pool gives up. Default 50 in 10 s: a new process is there within milliseconds, and
+    /// what a document does to its process is no restart.
+    pub restarts: RestartPolicy,
+    /// Directory for the scratch directories of processes. Default: `eventmesh` in the user's runtime directory, or the
+    /// temporary one.
+    pub scratch: Option<PathBuf>,
 }
 
 /// Limits on fetching a page by its URL. The request's deadline holds besides.
@@ -76,6 +111,25 @@ impl Default for Config {
             },
             governor: GovernorSpec::default(),
             fetch: FetchLimits::default(),
+            pdf: PdfConfig::default(),
+        }
+    }
+}
+
+impl Default for PdfConfig {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            library: None,
+            program: None,
+            workers: u32::try_from(cores).unwrap_or(1),
+            limits: PdfLimits::default(),
+            fonts: Vec::new(),
+            max_bytes: 2 << 30,
+            max_content: 256 << 20,
+            recycle_after: 200,
+            restarts: RestartPolicy::any(50, Duration::from_secs(10)),
+            scratch: None,
         }
     }
 }
@@ -114,6 +168,20 @@ impl Config {
             "page_memory must be 16 MiB to 4 GiB: less does not hold the guest, more a 32-bit guest cannot address",
         );
         check(self.keep_resident <= self.page_memory, "keep_resident must not exceed page_memory");
+        let pdf = &self.pdf;
+        check((1..=1024).contains(&pdf.workers), "pdf.workers must be 1 to 1024");
+        check(
+            (64 << 20..=16 << 30).contains(&pdf.limits.address_space),
+            "pdf.limits.address_space must be 64 MiB to 16 GiB: less does not hold the program itself",
+        );
+        check(
+            pdf.limits.large_address_space >= pdf.limits.address_space,
+            "pdf.limits.large_address_space must be at least pdf.limits.address_space",
+        );
+        check(pdf.limits.open_files >= 16, "pdf.limits.open_files must be at least 16");
+        check(pdf.limits.pages >= 1, "pdf.limits.pages must be at least 1");
+        check(pdf.limits.pixels >= 1, "pdf.limits.pixels must be at least 1");
+        check(pdf.max_bytes >= 1 << 20, "pdf.max_bytes must be at least 1 MiB");
         check(!self.deadline.is_zero(), "deadline must be longer than nothing");
         problems
     }

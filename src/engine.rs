@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use eventmesh_actors::{
     Bus, ChildSpec, Exit, Governor, GovernorSnapshot, LeaseError, MemorySource, Pool, PoolMemory, PoolSpec, PostMortem, Pressure,
-    Priority, Record, Shutdown, Subscriber, SupervisorSpec, Tree, TreeError, TreeSnapshot, UnknownMemory, spawn_named,
+    Priority, ProcessList, Record, Shutdown, Subscriber, SupervisorSpec, Tree, TreeError, TreeSnapshot, UnknownMemory,
+    spawn_named,
 };
 use eventmesh_extractors::wasm::{ArtifactCache, Sandbox, SandboxError, SandboxSpec, SandboxUsage, ThreadHook, WasmWorker};
 use serde::Serialize;
@@ -17,6 +18,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::fetch::Fetcher;
 use crate::memory::{EngineMemory, WasmMemory};
+use crate::pdf::Pdf;
 use crate::pipeline;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -39,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) fetcher: Fetcher,
     pub(crate) pool: Pool<WasmWorker>,
+    pub(crate) pdf: Pdf,
     admission: Admission,
     sandbox: Arc<Sandbox>,
     governor: Governor,
@@ -133,12 +136,18 @@ impl EngineBuilder {
         let bus = Bus::new(EVENTS);
         let pool = Pool::new(pool_spec(&config, account, &sandbox), Arc::clone(&sandbox), bus.clone());
         let memory = EngineMemory { allocator: self.memory, sandbox: Arc::clone(&sandbox) };
-        let governor = Governor::new(config.governor.clone(), Arc::new(memory), None, bus.clone());
+        let pdf = Pdf::new(&config, &bus);
+        let processes = pdf.get().map(|ready| Arc::new(ready.host.clone()) as Arc<dyn ProcessList>);
+        let governor = Governor::new(config.governor.clone(), Arc::new(memory), processes, bus.clone());
         pool.follow(governor.levels());
         // The governor goes first: whoever comes after it can rely on its levels. Its failure is nobody else's.
-        let root = SupervisorSpec::new("eventmesh")
+        let mut root = SupervisorSpec::new("eventmesh")
             .child(governor.child())
             .child(ChildSpec::pool(&pool).shutdown(Shutdown::Within(POOL_SHUTDOWN)));
+        if let Some(ready) = pdf.get() {
+            ready.pool.follow(governor.levels());
+            root = root.child(ChildSpec::pool(&ready.pool).shutdown(Shutdown::Within(POOL_SHUTDOWN)));
+        }
         let tree = Tree::start(root, bus.clone()).await?;
         pool.ready(Instant::now() + FIRST_WORKER).await.map_err(|error| StartError::NotReady {
             last: pool.snapshot().last_failure.map(|exit| exit.to_string()),
@@ -148,6 +157,7 @@ impl EngineBuilder {
             admission: Admission::new(config.max_requests, config.max_admitted_bytes),
             fetcher,
             pool,
+            pdf,
             sandbox,
             governor,
             tree,
@@ -228,8 +238,19 @@ impl Engine {
             requests: admitted.requests,
             admitted_bytes: admitted.bytes,
             sandbox: sandbox.into(),
+            pdf: self.pdf(),
             memory: self.inner.governor.snapshot(),
             tree: self.inner.tree.snapshot(),
+        }
+    }
+
+    fn pdf(&self) -> PdfSnapshot {
+        let pdf = &self.inner.pdf;
+        PdfSnapshot {
+            library: pdf.get().map(|ready| ready.library.path.display().to_string()),
+            missing: pdf.require().err().map(|error| error.to_string()),
+            confinement: pdf.confinement().map(|confinement| confinement.to_string()),
+            processes: pdf.get().map_or(0, |ready| ready.host.pids().len()),
         }
     }
 
@@ -265,6 +286,10 @@ impl Engine {
             self.inner.abort.send_replace(true);
         }
         self.inner.tree.shutdown(POOL_SHUTDOWN).await;
+        if let Some(ready) = self.inner.pdf.get() {
+            // They have been told or killed; whoever shuts down may rely on it that none is left.
+            let _ = timeout(POOL_SHUTDOWN, ready.host.close()).await;
+        }
     }
 }
 
@@ -277,10 +302,25 @@ pub struct EngineSnapshot {
     pub admitted_bytes: u64,
     /// The sandbox.
     pub sandbox: SandboxSnapshot,
+    /// What reads PDFs.
+    pub pdf: PdfSnapshot,
     /// What is held, and how short memory is.
     pub memory: GovernorSnapshot,
     /// The live tree.
     pub tree: TreeSnapshot,
+}
+
+/// What reads PDFs, or why nothing does.
+#[derive(Clone, Debug, Serialize)]
+pub struct PdfSnapshot {
+    /// libpdfium, by its path.
+    pub library: Option<String>,
+    /// Why PDFs cannot be read, if so.
+    pub missing: Option<String>,
+    /// How the processes are confined, once one has come up.
+    pub confinement: Option<String>,
+    /// Processes that are there now.
+    pub processes: usize,
 }
 
 /// What the sandbox holds and has done.

@@ -22,6 +22,14 @@ pub enum ErrorKind {
     SourceRefused,
     /// It is nothing that can be extracted.
     Unsupported,
+    /// It is broken beyond repair.
+    Malformed,
+    /// It is encrypted and needs a password, or another one.
+    PasswordRequired,
+    /// It is encrypted in a way that is not supported.
+    EncryptionUnsupported,
+    /// Something that this needs is not installed.
+    NotInstalled,
     /// It is larger than a page may be.
     TooLarge,
     /// It was not done in time.
@@ -44,12 +52,16 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidRequest,
         Self::SourceNotFound,
         Self::SourceUnreadable,
         Self::SourceRefused,
         Self::Unsupported,
+        Self::Malformed,
+        Self::PasswordRequired,
+        Self::EncryptionUnsupported,
+        Self::NotInstalled,
         Self::TooLarge,
         Self::Deadline,
         Self::ResourceLimit,
@@ -70,6 +82,10 @@ impl ErrorKind {
             Self::SourceUnreadable => "source_unreadable",
             Self::SourceRefused => "source_refused",
             Self::Unsupported => "unsupported",
+            Self::Malformed => "malformed",
+            Self::PasswordRequired => "password_required",
+            Self::EncryptionUnsupported => "encryption_unsupported",
+            Self::NotInstalled => "not_installed",
             Self::TooLarge => "too_large",
             Self::Deadline => "deadline",
             Self::ResourceLimit => "resource_limit",
@@ -89,9 +105,10 @@ impl ErrorKind {
             Self::Internal => 1,
             Self::InvalidRequest => 2,
             Self::SourceNotFound | Self::SourceUnreadable | Self::SourceRefused => 4,
-            Self::Unsupported | Self::TooLarge => 5,
+            Self::Unsupported | Self::Malformed | Self::PasswordRequired | Self::EncryptionUnsupported | Self::TooLarge => 5,
             Self::Deadline | Self::ResourceLimit | Self::ExtractionFailed | Self::Quarantined => 6,
             Self::Overloaded | Self::Unavailable | Self::ShuttingDown => 7,
+            Self::NotInstalled => 9,
         }
     }
 }

@@ -6,12 +6,13 @@ use crate::error::{Error, ErrorKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     /// To the sandbox, as HTML.
-    Extract,
+    Html,
+    /// To the processes that read PDFs.
+    Pdf,
 }
 
 /// What a file starts with, and what it then is.
 const SIGNATURES: &[(&[u8], &str)] = &[
-    (b"%PDF-", "a PDF"),
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
@@ -25,21 +26,35 @@ const SIGNATURES: &[(&[u8], &str)] = &[
 /// The way of a page of the given content type that starts with `head`.
 pub(crate) fn route(content_type: Option<&str>, head: &[u8]) -> Result<Route, Error> {
     let unsupported = |what: &str| {
-        let message = format!("the source is {what}, and only HTML can be extracted");
+        let message = format!("the source is {what}, and only HTML and PDF can be extracted");
         Err(Error::new(ErrorKind::Unsupported, message))
     };
     // What it is goes before what it is said to be.
+    if is_pdf(head) {
+        return Ok(Route::Pdf);
+    }
     if let Some((_, what)) = SIGNATURES.iter().find(|(signature, _)| head.starts_with(signature)) {
         return unsupported(what);
     }
     let essence = content_type.map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     match essence.as_deref() {
-        None | Some("") => Ok(Route::Extract),
-        Some(text) if text.starts_with("text/") => Ok(Route::Extract),
-        Some("application/xhtml+xml" | "application/xml" | "application/octet-stream") => Ok(Route::Extract),
+        None | Some("") => Ok(Route::Html),
+        Some(text) if text.starts_with("text/") => Ok(Route::Html),
+        Some("application/xhtml+xml" | "application/xml" | "application/octet-stream") => Ok(Route::Html),
+        // It says so, and may be broken in a way that its reader knows.
+        Some("application/pdf" | "application/x-pdf") => Ok(Route::Pdf),
         Some(other) => unsupported(other),
     }
 }
+
+/// A PDF may have other bytes before its beginning, as mail and web servers leave them.
+fn is_pdf(head: &[u8]) -> bool {
+    let head = &head[..head.len().min(PDF_BEGINS_WITHIN)];
+    head.starts_with(b"%PDF-") || (!head.trim_ascii_start().starts_with(b"<") && head.windows(5).any(|window| window == b"%PDF-"))
+}
+
+/// Readers look for the beginning of a PDF up to here.
+const PDF_BEGINS_WITHIN: usize = 1024;
 
 /// The charset in a content type.
 pub(crate) fn charset(content_type: &str) -> Option<String> {
@@ -65,15 +80,19 @@ mod tests {
             (Some(""), "<p>"),
         ];
         for (content_type, head) in goes {
-            assert!(route(content_type, head.as_bytes()).is_ok(), "{content_type:?} {head}");
+            assert_eq!(route(content_type, head.as_bytes()).ok(), Some(Route::Html), "{content_type:?} {head}");
         }
-        let stops = [
+        let pdfs = [
             (None, "%PDF-1.7"),
             (Some("text/html"), "%PDF-1.7"),
-            (Some("image/png"), "whatever"),
-            (Some("application/json"), "{}"),
-            (None, "GIF89a"),
+            (Some("application/pdf"), "whatever"),
+            (None, "\r\njunk %PDF-1.4"),
         ];
+        for (content_type, head) in pdfs {
+            assert_eq!(route(content_type, head.as_bytes()).ok(), Some(Route::Pdf), "{content_type:?} {head}");
+        }
+        assert_eq!(route(None, b"<p>The sign %PDF-1.7 begins a PDF").ok(), Some(Route::Html));
+        let stops = [(Some("image/png"), "whatever"), (Some("application/json"), "{}"), (None, "GIF89a")];
         for (content_type, head) in stops {
             let error = route(content_type, head.as_bytes()).expect_err("it stops");
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{content_type:?} {head}");

@@ -1,4 +1,4 @@
-//! EventMesh turns web pages into clean, structured content: Markdown, text, metadata, links and tables.
+//! EventMesh turns web pages and PDFs into clean, structured content: Markdown, text, metadata, links and tables.
 //!
 //! ```no_run
 //! use eventmesh::{Engine, Request};
@@ -28,16 +28,21 @@ mod error;
 mod fetch;
 mod gate;
 pub mod memory;
+mod pdf;
 mod pipeline;
 mod reply;
 mod request;
 
-pub use config::{Config, FetchLimits};
-pub use engine::{Engine, EngineBuilder, EngineSnapshot, SandboxSnapshot, StartError};
+pub use config::{Config, FetchLimits, PdfConfig};
+pub use engine::{Engine, EngineBuilder, EngineSnapshot, PdfSnapshot, SandboxSnapshot, StartError};
 pub use error::{Error, ErrorKind};
 pub use eventmesh_actors as actors;
 pub use eventmesh_actors::Priority;
+pub use eventmesh_extractors::pdf::PdfLimits;
 pub use eventmesh_extractors::wasm::ArtifactCache;
-pub use eventmesh_extractors::{Document, Image, Json, Link, Metadata, PageType, Table};
+pub use eventmesh_extractors::{
+    Attachment, Document, Field, Image, Json, Link, Metadata, Note, OutlineItem, Page, PageImage, PageType, PdfFacts, Table,
+};
+pub use pdf::worker_main;
 pub use reply::{Answer, Chunk, Head, Reply, Timing};
-pub use request::{Request, Source};
+pub use request::{Picture, Request, Source};

@@ -11,6 +11,12 @@ use eventmesh_extractors::wasm::Sandbox;
 #[cfg(feature = "jemalloc")]
 pub use jemalloc::Jemalloc;
 
+/// Makes this program's allocator give back what is free, if it can be told to.
+pub(crate) fn purge() {
+    #[cfg(feature = "jemalloc")]
+    jemalloc::purge_all();
+}
+
 /// The allocator's figures and the guests' together, as the governor wants them.
 #[derive(Debug)]
 pub(crate) struct EngineMemory {
@@ -119,6 +125,11 @@ mod jemalloc {
         let mut path = [0; N];
         raw::name_to_mib(name, &mut path)?;
         Ok(path)
+    }
+
+    /// Gives back all that is free.
+    pub(crate) fn purge_all() {
+        purge(ALL_ARENAS);
     }
 
     fn purge(arena: usize) {

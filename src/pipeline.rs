@@ -1,26 +1,37 @@
 //! The way of a request, as one function.
 //!
 //! ```text
-//!   admission ─▶ fetch ─▶ Head ─▶ gate ─▶ wasm pool ─▶ Body ─▶ Done
-//!        └──────────┴───────────────┴─────────┴─────────────▶ Error
+//!   admission ─▶ fetch ─▶ Head ─▶ gate ─┬▶ wasm pool ───────▶ Body ─▶ Done
+//!        │          │               │    └▶ pdf pool ─▶ Page… ─▶ Body ─▶ Done
+//!        └──────────┴───────────────┴─────────┴──────────────────▶ Error
 //! ```
 //! Everything a request holds is held by this function's locals: however it ends, by its end, an error, a panic
 //! or the caller's going, permit and lease are given back by `Drop`.
 
+use std::error::Error as StdError;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use eventmesh_actors::{Demand, LeaseError, RunError};
+use bytes::Bytes;
+use eventmesh_actors::{Demand, LeaseError, Priority, RunError};
 use eventmesh_extractors::Hints;
+use eventmesh_extractors::pdf::{PdfJob, PdfOutput, PdfTask};
 use eventmesh_extractors::wasm::{Job, PageError};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admission::Permit;
 use crate::engine::Inner;
 use crate::error::{Error, ErrorKind};
 use crate::gate::{self, Route};
+use crate::pdf::{self, Assembly};
 use crate::reply::{Chunk, ReplySender, Timing};
-use crate::request::Request;
+use crate::request::{Picture, Request};
+
+/// Makes the error of a request that was not done in time, of what it was at.
+pub(crate) type Late<'l> = dyn Fn(&str) -> Error + Sync + 'l;
 
 /// Works on an accepted request and ends its reply.
 pub(crate) async fn work(inner: &Inner, request: Request, permit: Permit, reply: ReplySender) {
@@ -60,19 +71,122 @@ async fn extract(
     // Held until the answer is out.
     let (page, _permit) = page.hold();
 
-    let Route::Extract = gate::route(content_type.as_deref(), &page)?;
-    let demand = Demand::new(page.len() as u64, deadline).priority(request.priority).key(key_of(&page));
-    let job = || Job { page: page.clone(), hints: hints.clone(), deadline };
-    let extracted = inner.pool.run(demand, job).await.map_err(|error| failure(error, &late))?;
-    let done = Instant::now();
-    reply.send(Chunk::Body(Box::new(extracted.document))).await;
-    Ok(Timing {
-        total: done - began,
-        fetch: fetched - began,
-        wait: (done - fetched).saturating_sub(extracted.ran),
-        extract: extracted.ran,
-    })
+    let work = Work { inner, page, priority: request.priority, began, fetched, deadline, reply };
+    match gate::route(content_type.as_deref(), &work.page)? {
+        Route::Html if request.render.is_some() => {
+            Err(Error::new(ErrorKind::Unsupported, "the source is no PDF, and only pages of PDFs can be rendered"))
+        }
+        Route::Html => work.html(hints, &late).await,
+        Route::Pdf => {
+            let task = match request.render {
+                Some(Picture { page, dpi }) => PdfTask::Render { page, dpi },
+                None => PdfTask::Extract { images: request.images },
+            };
+            work.pdf(task, request.password, request.stream_pages, hints.base_url, &late).await
+        }
+    }
 }
+
+/// A page on its way through a pool.
+struct Work<'w> {
+    inner: &'w Inner,
+    page: Bytes,
+    priority: Priority,
+    began: Instant,
+    fetched: Instant,
+    deadline: Instant,
+    reply: &'w ReplySender,
+}
+
+impl Work<'_> {
+    fn demand(&self, bytes: u64) -> Demand {
+        Demand::new(bytes, self.deadline).priority(self.priority).key(key_of(&self.page))
+    }
+
+    fn timing(&self, ran: Duration) -> Timing {
+        let done = Instant::now();
+        Timing {
+            total: done - self.began,
+            fetch: self.fetched - self.began,
+            wait: (done - self.fetched).saturating_sub(ran),
+            extract: ran,
+        }
+    }
+
+    async fn html(&self, hints: Hints, late: &Late<'_>) -> Result<Timing, Error> {
+        let job = || Job { page: self.page.clone(), hints: hints.clone(), deadline: self.deadline };
+        let demand = self.demand(self.page.len() as u64);
+        let extracted = self.inner.pool.run(demand, job).await.map_err(|error| failure(error, late, page_failure))?;
+        let timing = self.timing(extracted.ran);
+        self.reply.send(Chunk::Body(Box::new(extracted.document))).await;
+        Ok(timing)
+    }
+
+    async fn pdf(
+        &self,
+        task: PdfTask,
+        password: Option<String>,
+        stream: bool,
+        url: Option<String>,
+        late: &Late<'_>,
+    ) -> Result<Timing, Error> {
+        let pdf = self.inner.pdf.require()?;
+        let (out, mut found) = mpsc::channel(PAGES);
+        let sent = Arc::new(AtomicU32::new(0));
+        let extracts = matches!(task, PdfTask::Extract { .. });
+        let job = || PdfJob {
+            document: self.page.clone(),
+            task: task.clone(),
+            password: password.clone(),
+            deadline: self.deadline,
+            out: out.clone(),
+            sent: Arc::clone(&sent),
+        };
+        let run = pdf.pool.run(self.demand(pdf::expected_bytes(self.page.len())), job);
+        tokio::pin!(run);
+        let mut assembly = Assembly::default();
+        let limit = self.inner.config.pdf.max_content;
+        let done = loop {
+            tokio::select! {
+                biased;
+                Some(output) = found.recv() => self.hand_on(output, &mut assembly, stream, limit).await?,
+                done = &mut run => break done.map_err(|error| failure(error, late, pdf::failure))?,
+            }
+        };
+        // What had been found before the end.
+        while let Ok(output) = found.try_recv() {
+            self.hand_on(output, &mut assembly, stream, limit).await?;
+        }
+        let timing = self.timing(done.ran);
+        if extracts {
+            self.reply.send(Chunk::Body(Box::new(assembly.finish(done, url)))).await;
+        }
+        Ok(timing)
+    }
+
+    async fn hand_on(&self, output: PdfOutput, assembly: &mut Assembly, stream: bool, limit: u64) -> Result<(), Error> {
+        match output {
+            PdfOutput::Opened(opened) => assembly.open(*opened),
+            PdfOutput::Picture(part) => self.reply.send(Chunk::Picture(part)).await,
+            PdfOutput::Page(page) => {
+                if assembly.see(&page, !stream) > limit {
+                    let message =
+                        format!("the content of the PDF is larger than {} MiB; ask for its pages one by one", limit >> 20);
+                    return Err(Error::new(ErrorKind::TooLarge, message));
+                }
+                if stream {
+                    self.reply.send(Chunk::Page(page)).await;
+                } else {
+                    assembly.keep(*page);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Pages on their way from a worker.
+const PAGES: usize = 2;
 
 /// What a page is known by if it kills workers. The same in every run, so that logs can be compared.
 fn key_of(page: &[u8]) -> u64 {
@@ -82,11 +196,15 @@ fn key_of(page: &[u8]) -> u64 {
 }
 
 /// What the pool says, as the caller is told it.
-fn failure(error: RunError<PageError>, late: &dyn Fn(&str) -> Error) -> Error {
+fn failure<E: StdError + Send + Sync + 'static>(
+    error: RunError<E>,
+    late: &Late<'_>,
+    of_job: impl Fn(E, &Late<'_>) -> Error,
+) -> Error {
     match error {
         RunError::Lease(error) => refused(error, late),
         RunError::Deadline { .. } => late("being extracted"),
-        RunError::Job(error) | RunError::Worker(error) => page_failure(error, late),
+        RunError::Job(error) | RunError::Worker(error) => of_job(error, late),
         RunError::Stalled { .. } => {
             Error::new(ErrorKind::ExtractionFailed, "the extraction stopped making progress and was cancelled").caused_by(error)
         }
@@ -96,7 +214,7 @@ fn failure(error: RunError<PageError>, late: &dyn Fn(&str) -> Error) -> Error {
     }
 }
 
-fn refused(error: LeaseError, late: &dyn Fn(&str) -> Error) -> Error {
+fn refused(error: LeaseError, late: &Late<'_>) -> Error {
     match &error {
         LeaseError::QueueFull { retry_after, .. } | LeaseError::BytesFull { retry_after, .. } => {
             let delay = *retry_after;
@@ -123,7 +241,7 @@ fn refused(error: LeaseError, late: &dyn Fn(&str) -> Error) -> Error {
     }
 }
 
-fn page_failure(error: PageError, late: &dyn Fn(&str) -> Error) -> Error {
+fn page_failure(error: PageError, late: &Late<'_>) -> Error {
     match &error {
         PageError::Deadline { .. } => late("being extracted"),
         PageError::Memory { limit } => {

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use eventmesh_extractors::Document;
+use eventmesh_extractors::{Document, Page};
 use futures_core::Stream;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use tokio::sync::mpsc;
@@ -23,6 +23,10 @@ const CHUNKS: usize = 4;
 pub enum Chunk {
     /// The page has been found. Comes before everything else, if it comes.
     Head(Head),
+    /// A page of a PDF, if pages are streamed.
+    Page(Box<Page>),
+    /// A part of a picture, if one was asked for.
+    Picture(Vec<u8>),
     /// The content.
     Body(Box<Document>),
     /// All is well and over.
@@ -53,7 +57,7 @@ pub struct Timing {
     pub fetch: Duration,
     /// Waiting for a worker.
     pub wait: Duration,
-    /// In the sandbox.
+    /// At work on it.
     pub extract: Duration,
 }
 
@@ -111,15 +115,22 @@ impl Reply {
     /// # Errors
     /// The error that ended the reply.
     pub async fn document(mut self) -> Result<Answer, Error> {
-        let (mut head, mut document) = (None, None);
+        let (mut head, mut document, mut pages) = (None, None, Vec::new());
         while let Some(chunk) = self.next().await {
             match chunk {
                 Chunk::Head(found) => head = Some(found),
+                // Whoever asked for pages one by one and now for the whole gets the whole.
+                Chunk::Page(page) => pages.push(*page),
+                // Whoever asks for a picture reads it as it comes.
+                Chunk::Picture(_) => {}
                 Chunk::Body(body) => document = Some(*body),
                 Chunk::Error(error) => return Err(error),
                 Chunk::Done(timing) => {
                     return match (head, document) {
-                        (Some(head), Some(document)) => Ok(Answer { head, document, timing }),
+                        (Some(head), Some(mut document)) => {
+                            document.pages.append(&mut pages);
+                            Ok(Answer { head, document, timing })
+                        }
                         (_, _) => Err(unfinished()),
                     };
                 }
@@ -139,7 +150,7 @@ impl Stream for Reply {
         let chunk = std::task::ready!(self.chunks.poll_recv(context));
         match &chunk {
             Some(Chunk::Done(_) | Chunk::Error(_)) | None => self.ended = true,
-            Some(Chunk::Head(_) | Chunk::Body(_)) => {}
+            Some(Chunk::Head(_) | Chunk::Page(_) | Chunk::Picture(_) | Chunk::Body(_)) => {}
         }
         Poll::Ready(chunk)
     }

@@ -26,13 +26,37 @@ pub struct Request {
     pub(crate) html: bool,
     pub(crate) deadline: Option<Duration>,
     pub(crate) priority: Priority,
+    pub(crate) password: Option<String>,
+    pub(crate) images: bool,
+    pub(crate) stream_pages: bool,
+    pub(crate) render: Option<Picture>,
+}
+
+/// A page of a document as a picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Picture {
+    /// Its place in the document, from 1.
+    pub page: u32,
+    /// Dots per inch.
+    pub dpi: f32,
 }
 
 impl Request {
     /// A page from anywhere.
     #[must_use]
     pub fn new(source: Source) -> Self {
-        Self { source, base_url: None, charset: None, html: false, deadline: None, priority: Priority::Interactive }
+        Self {
+            source,
+            base_url: None,
+            charset: None,
+            html: false,
+            deadline: None,
+            priority: Priority::Interactive,
+            password: None,
+            images: false,
+            stream_pages: false,
+            render: None,
+        }
     }
 
     /// A page in memory.
@@ -78,6 +102,36 @@ impl Request {
     #[must_use]
     pub fn with_html(mut self) -> Self {
         self.html = true;
+        self
+    }
+
+    /// The password of a PDF.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Asks for the images of a PDF as files, page by page.
+    #[must_use]
+    pub fn with_images(mut self) -> Self {
+        self.images = true;
+        self
+    }
+
+    /// Asks for the pages of a PDF one by one, each as [`Chunk::Page`](crate::Chunk::Page) as soon as it is read. The body
+    /// that follows them then holds what is known of the document as a whole, and no page again: however long it is, no
+    /// more than a few pages are held.
+    #[must_use]
+    pub fn stream_pages(mut self) -> Self {
+        self.stream_pages = true;
+        self
+    }
+
+    /// Asks for a page of a PDF as PNG instead of its content, in parts of [`Chunk::Picture`](crate::Chunk::Picture).
+    #[must_use]
+    pub fn render(mut self, picture: Picture) -> Self {
+        self.render = Some(picture);
         self
     }
 

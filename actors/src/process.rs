@@ -24,6 +24,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -74,6 +76,17 @@ pub enum ProcessError {
     Minder(#[source] io::Error),
 }
 
+/// What the standard streams of a process are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streams {
+    /// Nothing, but for standard error, which is this process's own.
+    Closed,
+    /// Pipes to this process.
+    Piped,
+    /// One socket, as standard input, for both directions; standard error is a pipe, standard output nothing.
+    Socket,
+}
+
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct ProcessSpec {
@@ -83,9 +96,8 @@ pub struct ProcessSpec {
     pub arguments: Vec<OsString>,
     /// Its environment, besides the engine's own marks. Nothing is inherited.
     pub environment: Vec<(OsString, OsString)>,
-    /// Whether its standard streams are pipes to this process; otherwise they are closed, but for standard error, which
-    /// is then shared.
-    pub piped: bool,
+    /// What its standard streams are.
+    pub streams: Streams,
     /// How long it may take to end when it is asked. Default 3 s.
     pub ask_grace: Duration,
     /// How long it may take to end after `SIGTERM`, before `SIGKILL`. Default 2 s.
@@ -100,7 +112,7 @@ impl ProcessSpec {
             program: program.into(),
             arguments: Vec::new(),
             environment: Vec::new(),
-            piped: true,
+            streams: Streams::Piped,
             ask_grace: Duration::from_secs(3),
             term_grace: Duration::from_secs(2),
         }
@@ -212,6 +224,7 @@ impl ProcessHost {
             stdin: born.stdin.take(),
             stdout: born.stdout.take(),
             stderr: born.stderr.take(),
+            socket: born.socket.take(),
             ask_grace,
             term_grace,
         })
@@ -222,6 +235,19 @@ impl ProcessHost {
         let mut count = self.host.count.subscribe();
         // The sender lives in `self`.
         let _ = count.wait_for(|count| *count == 0).await;
+    }
+}
+
+impl ProcessHost {
+    /// Waits until no process is left, and removes this engine's directory: to be called last. An engine that ends without
+    /// that leaves it to whoever drops the last handle, or to the next engine.
+    pub async fn close(&self) {
+        self.empty().await;
+        if let Err(error) = std::fs::remove_dir_all(&self.host.directory)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, path = %self.host.directory.display(), "a directory is left for the next sweep");
+        }
     }
 }
 
@@ -242,6 +268,7 @@ struct Born {
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
+    socket: Option<UnixStream>,
     buried: Arc<Mutex<bool>>,
     taken: bool,
 }
@@ -274,8 +301,9 @@ fn mind(host: &Arc<Host>, spec: &ProcessSpec, told: Told, ended: &watch::Sender<
         let _ = told.send(Err(ProcessError::Scratch { path: scratch, source }));
         return;
     }
-    let mut child = match command(host, spec, &scratch).spawn() {
-        Ok(child) => child,
+    let started = command(host, spec, &scratch).and_then(|(mut command, socket)| Ok((command.spawn()?, socket)));
+    let (mut child, socket) = match started {
+        Ok(started) => started,
         Err(source) => {
             // It is empty, and this takes no descriptor: there may be none left.
             let _ = std::fs::remove_dir(&scratch);
@@ -292,6 +320,7 @@ fn mind(host: &Arc<Host>, spec: &ProcessSpec, told: Told, ended: &watch::Sender<
         stdin: child.stdin.take(),
         stdout: child.stdout.take(),
         stderr: child.stderr.take(),
+        socket,
         buried: Arc::clone(&buried),
         taken: false,
     };
@@ -343,7 +372,7 @@ fn mind(host: &Arc<Host>, spec: &ProcessSpec, told: Told, ended: &watch::Sender<
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where processes are born")]
-fn command(host: &Host, spec: &ProcessSpec, scratch: &Path) -> Command {
+fn command(host: &Host, spec: &ProcessSpec, scratch: &Path) -> io::Result<(Command, Option<UnixStream>)> {
     let mut command = Command::new(&spec.program);
     command
         .args(&spec.arguments)
@@ -355,12 +384,17 @@ fn command(host: &Host, spec: &ProcessSpec, scratch: &Path) -> Command {
         .env("TMPDIR", scratch)
         .current_dir(scratch)
         .process_group(0);
-    if spec.piped {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    } else {
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-    }
-    command
+    let mut socket = None;
+    match spec.streams {
+        Streams::Closed => command.stdin(Stdio::null()).stdout(Stdio::null()),
+        Streams::Piped => command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()),
+        Streams::Socket => {
+            let (ours, theirs) = UnixStream::pair()?;
+            socket = Some(ours);
+            command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::piped())
+        }
+    };
+    Ok((command, socket))
 }
 
 /// How often, and how long each time, the rest of a group is waited for.
@@ -432,6 +466,7 @@ pub struct Process {
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
+    socket: Option<UnixStream>,
     ask_grace: Duration,
     term_grace: Duration,
 }
@@ -464,6 +499,11 @@ impl Process {
         self.stderr.take()
     }
 
+    /// The socket to it, if it has one and that has not been taken.
+    pub fn take_socket(&mut self) -> Option<UnixStream> {
+        self.socket.take()
+    }
+
     /// A way to end it from outside, for [`Worker::interrupt`](crate::Worker::interrupt).
     #[must_use]
     pub fn interrupter(&self) -> Arc<dyn Interrupt> {
@@ -489,10 +529,11 @@ impl Process {
         }
     }
 
-    /// Ends it step by step: its standard input is closed, which asks it; then `SIGTERM`, then `SIGKILL`, to the whole
+    /// Ends it step by step: its standard input, or the socket to it, is closed, which asks it; then `SIGTERM`, then `SIGKILL`, to the whole
     /// group. Takes at most both graces and the time of a kill.
     pub async fn stop(mut self) -> (Farewell, ExitStatus) {
         self.stdin = None;
+        self.socket = None;
         let (ask, term) = (self.ask_grace, self.term_grace);
         if let Ok(status) = timeout(ask, self.wait()).await {
             return (Farewell::Asked, status);

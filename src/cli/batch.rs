@@ -31,7 +31,8 @@ use eventmesh_extractors::Document;
 #[command(after_help = "\
 Each line of the list is an object:
   {\"id\": \"a1\", \"source\": \"pages/a1.html.gz\", \"base_url\": \"https://example.com/a1\"}
-The source is a file or an http or https URL; id is any text or number and comes back; base_url may be left out.
+The source is a file or an http or https URL; id is any text or number and comes back; base_url, and the password of a
+PDF, may be left out.
 
 Each line of the output is an object, in the order in which pages are done:
   {\"id\": \"a1\", \"status\": \"ok\", \"document\": {...}, \"timing\": {\"total_ms\": 3.1, ...}}
@@ -65,6 +66,7 @@ struct Item {
     id: serde_json::Value,
     source: String,
     base_url: Option<String>,
+    password: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -265,6 +267,9 @@ async fn one(engine: Engine, item: Item) -> Line {
             // The page is worth more than its links: those stay relative.
             Err(why) => tracing::warn!(id = %item.id, why, "base URL is left out"),
         }
+    }
+    if let Some(password) = item.password {
+        request = request.password(password);
     }
     match engine.extract(request).document().await {
         Ok(answer) => {

@@ -36,6 +36,11 @@ impl Exit {
         Self { code: 3, message: None }
     }
 
+    /// Something is missing or does not work, and has been told.
+    pub(crate) fn unwell() -> Self {
+        Self { code: 9, message: None }
+    }
+
     /// An input, or the list of them, cannot be read.
     pub(crate) fn unreadable(what: impl fmt::Display, error: &std::io::Error) -> Self {
         Self { code: 4, message: Some(format!("failed to read {what}: {error}")) }

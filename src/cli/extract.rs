@@ -1,4 +1,4 @@
-//! `eventmesh extract`: one page in, one result out.
+//! `eventmesh extract`: one page or PDF in, one result out.
 
 use std::io::Read;
 use std::time::Duration;
@@ -18,6 +18,7 @@ Examples:
   eventmesh extract --format json https://example.com/
   curl -s https://example.com/ | eventmesh extract --base-url https://example.com/ -
   eventmesh extract --format text archive/page.html.gz
+  eventmesh extract --format json report.pdf | jq '.pages[] | select(.needs_ocr)'
 
 Files ending in .gz are decompressed. Without a base URL, relative links of a file stay relative.")]
 pub(crate) struct ExtractArgs {
@@ -32,6 +33,12 @@ pub(crate) struct ExtractArgs {
     /// The charset, if it is known from outside
     #[arg(long, value_name = "LABEL")]
     charset: Option<String>,
+    /// The password of a PDF
+    #[arg(long, value_name = "PASSWORD", env = "EVENTMESH_PDF_PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+    /// PDF: the images of each page, too, in JSON as Base64
+    #[arg(long)]
+    images: bool,
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -69,6 +76,12 @@ async fn extract(arguments: ExtractArgs) -> Result<Answer, Exit> {
     }
     if let Some(charset) = arguments.charset {
         request = request.charset(charset);
+    }
+    if let Some(password) = arguments.password {
+        request = request.password(password);
+    }
+    if arguments.images {
+        request = request.with_images();
     }
     if arguments.format == Format::Html {
         request = request.with_html();
@@ -108,7 +121,7 @@ pub(crate) fn checked_base(base_url: &str) -> Result<String, String> {
     }
 }
 
-async fn read_standard_input(limit: u64) -> Result<Vec<u8>, Exit> {
+pub(crate) async fn read_standard_input(limit: u64) -> Result<Vec<u8>, Exit> {
     // A thread of its own, which is left behind if nobody waits for it: a read of a pipe cannot be interrupted.
     let read = tokio::task::spawn_blocking(move || {
         let mut page = Vec::new();

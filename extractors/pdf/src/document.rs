@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 
 use eventmesh_guest::{Attachment, OutlineItem, PdfFacts};
 use pdfium_render::prelude::{FPDF_BOOKMARK, FPDF_DOCUMENT, FPDF_FORMHANDLE, PdfiumLibraryBindings};
+use serde::{Deserialize, Serialize};
 
 use crate::form;
 use crate::library::Library;
@@ -34,7 +35,7 @@ pub enum OpenError {
 }
 
 /// What the document says of itself, besides [`PdfFacts`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info {
     /// Its title.
     pub title: Option<String>,
@@ -131,9 +132,8 @@ impl<'a> Document<'a> {
             (!text.is_empty()).then_some(text)
         };
         // SAFETY: as above.
-        let language = wide(|buffer, bytes| unsafe {
-            self.pdfium.FPDFCatalog_GetLanguage(self.handle, buffer, bytes as _) as usize
-        });
+        let language =
+            wide(|buffer, bytes| unsafe { self.pdfium.FPDFCatalog_GetLanguage(self.handle, buffer, bytes as _) as usize });
         let other = ["Keywords", "Creator", "Producer", "Trapped"];
         Info {
             title: text("Title"),
@@ -174,9 +174,8 @@ impl<'a> Document<'a> {
     pub(crate) fn label(&self, page: u32) -> Option<String> {
         let page = i32::try_from(page).ok()?;
         // SAFETY: the document is open, and the buffer is as large as is said.
-        let label = wide(|buffer, bytes| unsafe {
-            self.pdfium.FPDF_GetPageLabel(self.handle, page, buffer.cast(), bytes as _) as usize
-        });
+        let label =
+            wide(|buffer, bytes| unsafe { self.pdfium.FPDF_GetPageLabel(self.handle, page, buffer.cast(), bytes as _) as usize });
         (!label.is_empty()).then_some(label)
     }
 
@@ -238,8 +237,7 @@ impl<'a> Document<'a> {
             // SAFETY: the attachment is the document's own, and the buffers are as large as is said.
             let (name, kind, known, bytes) = unsafe {
                 let mut bytes = 0;
-                let known =
-                    self.pdfium.FPDFAttachment_GetFile(attachment, std::ptr::null_mut(), 0, &raw mut bytes) != 0;
+                let known = self.pdfium.FPDFAttachment_GetFile(attachment, std::ptr::null_mut(), 0, &raw mut bytes) != 0;
                 (
                     wide(|buffer, bytes| self.pdfium.FPDFAttachment_GetName(attachment, buffer, bytes as _) as usize),
                     wide(|buffer, bytes| self.pdfium.FPDFAttachment_GetSubtype(attachment, buffer, bytes as _) as usize),

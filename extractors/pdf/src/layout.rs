@@ -50,7 +50,8 @@ pub(crate) fn layout(page: &RawPage) -> Laid {
                 let rect = turn.rect(rect);
                 // It belongs to what stands before it in its row, or else above it.
                 let before = atoms.iter().filter(|atom| atom.rect.left < rect.right && atom.rect.bottom < rect.top + 1.0);
-                let far = |atom: &Atom| (rect.middle().1 - atom.rect.middle().1).abs() * 4.0 + (rect.left - atom.rect.right).abs();
+                let far =
+                    |atom: &Atom| (rect.middle().1 - atom.rect.middle().1).abs() * 4.0 + (rect.left - atom.rect.right).abs();
                 let order = before.min_by(|a, b| far(a).total_cmp(&far(b))).map_or(0, |atom| atom.order);
                 atoms.extend(filled(&rect, value, order));
             }
@@ -114,15 +115,7 @@ fn filled(rect: &Rect, value: &str, order: usize) -> Vec<Atom> {
         });
         let words: Vec<Word> = words.collect();
         let right = words.last().map_or(place.right, |word| word.rect.right);
-        atoms.push(Atom {
-            words,
-            rect: Rect { right, ..place },
-            baseline,
-            size,
-            space_before: true,
-            space_after: true,
-            order,
-        });
+        atoms.push(Atom { words, rect: Rect { right, ..place }, baseline, size, space_before: true, space_after: true, order });
     }
     atoms
 }
@@ -150,11 +143,8 @@ fn ruled_tables(page: &RawPage, turn: &Turn, atoms: &mut Vec<Atom>) -> Vec<(Tabl
         return Vec::new();
     }
     let quarter = turn.is_upright();
-    let rules: Vec<Rule> = page
-        .rules
-        .iter()
-        .map(|rule| Rule { rect: turn.rect(&rule.rect), upright: rule.upright == quarter })
-        .collect();
+    let rules: Vec<Rule> =
+        page.rules.iter().map(|rule| Rule { rect: turn.rect(&rule.rect), upright: rule.upright == quarter }).collect();
     let mut words: Vec<(usize, Word)> =
         atoms.iter().flat_map(|atom| atom.words.iter().map(|word| (atom.order, word.clone()))).collect();
     let tables = ruled::tables(&rules, &mut words);
@@ -164,7 +154,8 @@ fn ruled_tables(page: &RawPage, turn: &Turn, atoms: &mut Vec<Atom>) -> Vec<(Tabl
     for atom in atoms.iter_mut() {
         atom.words.retain(|word| !tables.iter().any(|(table, _)| table.rect.contains(ruled::place(word))));
         if let (Some(first), Some(last)) = (atom.words.first(), atom.words.last()) {
-            atom.rect = Rect { left: first.rect.left.min(last.rect.left), right: last.rect.right.max(first.rect.right), ..atom.rect };
+            atom.rect =
+                Rect { left: first.rect.left.min(last.rect.left), right: last.rect.right.max(first.rect.right), ..atom.rect };
         }
     }
     atoms.retain(|atom| !atom.words.is_empty());

@@ -22,6 +22,7 @@ mod render;
 mod text;
 
 pub use document::{Document, Info, OpenError};
+pub use layout::block::append as continue_text;
 pub use library::{Library, LibraryError};
 pub use pages::{Pages, Step};
 pub use read::Wanted;

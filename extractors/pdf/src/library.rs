@@ -34,7 +34,10 @@ impl Library {
         let bindings = Pdfium::bind_to_library(path).map_err(|error| fail(&error))?;
         // An empty list means the usual places.
         let fonts = if fonts.is_empty() { &["/nonexistent"] } else { fonts };
-        let config = PdfiumLibraryConfig::new().set_renderer_anti_grain_geometry().set_user_font_paths(fonts).map_err(|error| fail(&error))?;
+        let config = PdfiumLibraryConfig::new()
+            .set_renderer_anti_grain_geometry()
+            .set_user_font_paths(fonts)
+            .map_err(|error| fail(&error))?;
         let pdfium = Pdfium::new_with_config(bindings, config);
         let functions: &'static dyn PdfiumLibraryBindings = pdfium.bindings();
         Ok(Self { pdfium: functions })

@@ -141,7 +141,9 @@ impl Pages<'_> {
         let Held { number, raw, mut laid, glyphs, readable } = held;
         let (header, footer) = self.furniture.take(number, &mut laid);
         let continues = match (&self.last, laid.blocks.first()) {
-            (Some(end), Some(Block::Paragraph(first))) => end.continues(first) && self.headings.level(first, &laid.blocks[1..]).is_none(),
+            (Some(end), Some(Block::Paragraph(first))) => {
+                end.continues(first) && self.headings.level(first, &laid.blocks[1..]).is_none()
+            }
             _ => false,
         };
         self.last = match laid.blocks.last() {
@@ -152,7 +154,9 @@ impl Pages<'_> {
         let mut out = writer::Writer::new(&raw.anchors);
         for (index, block) in laid.blocks.iter().enumerate() {
             match block {
-                Block::Paragraph(paragraph) => out.paragraph(paragraph, self.headings.level(paragraph, &laid.blocks[index + 1..])),
+                Block::Paragraph(paragraph) => {
+                    out.paragraph(paragraph, self.headings.level(paragraph, &laid.blocks[index + 1..]))
+                }
                 Block::Table(table) => tables.push(out.table(table)),
             }
         }

@@ -26,7 +26,11 @@ const BGRA: i32 = 4;
 ///
 /// # Safety
 /// `bitmap` is alive.
-pub(crate) unsafe fn write(pdfium: &dyn PdfiumLibraryBindings, bitmap: FPDF_BITMAP, out: &mut impl Write) -> Result<(), PngError> {
+pub(crate) unsafe fn write(
+    pdfium: &dyn PdfiumLibraryBindings,
+    bitmap: FPDF_BITMAP,
+    out: &mut impl Write,
+) -> Result<(), PngError> {
     // SAFETY: by the contract above.
     let (width, height, stride, format, buffer) = unsafe {
         (

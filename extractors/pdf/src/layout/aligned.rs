@@ -84,7 +84,12 @@ fn grow(segments: &[Segment], rows: &[Vec<usize>], others: &[Piece]) -> Run {
             rect.shared_height(&between) > 0.0 && rect.shared_width(&between) > 0.0
         });
         let sizes = row.iter().all(|index| segments[*index].size < 1.4 * size && size < 1.4 * segments[*index].size);
-        if before - baseline > APART * size || before - baseline < NEXT * size || crossed || !sizes || !row.iter().all(|index| admit(&mut columns, of(index), size)) {
+        if before - baseline > APART * size
+            || before - baseline < NEXT * size
+            || crossed
+            || !sizes
+            || !row.iter().all(|index| admit(&mut columns, of(index), size))
+        {
             break;
         }
         before = baseline;
@@ -229,7 +234,8 @@ impl Run {
                 _ => rows.push((baseline, entries)),
             }
         }
-        let right_to_left = runs_back(rows.iter().flat_map(|(_, entries)| entries).flatten().flat_map(|index| &segments[*index].words));
+        let right_to_left =
+            runs_back(rows.iter().flat_map(|(_, entries)| entries).flatten().flat_map(|index| &segments[*index].words));
         if right_to_left {
             rows.iter_mut().for_each(|(_, entries)| entries.reverse());
         }

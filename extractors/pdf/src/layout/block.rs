@@ -114,8 +114,8 @@ pub(crate) fn without_soft_hyphens(text: &str) -> std::borrow::Cow<'_, str> {
     if text.ends_with('\u{ad}') { format!("{kept}-").into() } else { kept.into() }
 }
 
-/// Goes on with `text` on a new line: a hyphen at the end of a line is none, unless what follows says that it is.
-pub(crate) fn append(text: &mut String, line: &str) {
+/// Goes on with `text` on a new line, or page: a hyphen at the end of a line is none, unless what follows says that it is.
+pub fn append(text: &mut String, line: &str) {
     if text.is_empty() {
         text.push_str(line);
         return;
@@ -136,7 +136,13 @@ pub(crate) fn append(text: &mut String, line: &str) {
         }
     }
     // Scripts that do not divide words do not divide lines either.
-    let wide = |character: Option<char>| character.is_some_and(|character| ('\u{2e80}'..='\u{9fff}').contains(&character) || ('\u{f900}'..='\u{faff}').contains(&character) || ('\u{ff00}'..='\u{ffef}').contains(&character));
+    let wide = |character: Option<char>| {
+        character.is_some_and(|character| {
+            ('\u{2e80}'..='\u{9fff}').contains(&character)
+                || ('\u{f900}'..='\u{faff}').contains(&character)
+                || ('\u{ff00}'..='\u{ffef}').contains(&character)
+        })
+    };
     if !(wide(text.chars().next_back()) && wide(line.chars().next())) {
         text.push(' ');
     }

@@ -13,7 +13,10 @@ pub(crate) enum Marker {
 pub(crate) fn marker(word: &str) -> Option<Marker> {
     let mut characters = word.chars();
     match (characters.next(), characters.next()) {
-        (Some('•' | '◦' | '▪' | '▫' | '‣' | '–' | '—' | '·' | '●' | '○' | '■' | '□' | '❑' | '➢' | '✓' | '∙' | '-' | '*' | 'o'), None) => {
+        (
+            Some('•' | '◦' | '▪' | '▫' | '‣' | '–' | '—' | '·' | '●' | '○' | '■' | '□' | '❑' | '➢' | '✓' | '∙' | '-' | '*' | 'o'),
+            None,
+        ) => {
             // A lone letter is a bullet only in fonts that say so; it is too often a word.
             return (word != "o").then_some(Marker::Bullet);
         }
@@ -23,7 +26,8 @@ pub(crate) fn marker(word: &str) -> Option<Marker> {
     let inner = inner.strip_suffix(['.', ')']).filter(|_| word.ends_with(['.', ')']))?;
     let number = !inner.is_empty() && inner.len() <= 3 && inner.bytes().all(|byte| byte.is_ascii_digit());
     let letter = inner.len() == 1 && inner.bytes().all(|byte| byte.is_ascii_alphabetic()) && word.ends_with(')');
-    let roman = inner.len() <= 4 && word.ends_with(')') && inner.bytes().all(|byte| b"ivxIVX".contains(&byte)) && !inner.is_empty();
+    let roman =
+        inner.len() <= 4 && word.ends_with(')') && inner.bytes().all(|byte| b"ivxIVX".contains(&byte)) && !inner.is_empty();
     (number || letter || roman).then(|| Marker::Number(inner.to_owned()))
 }
 

@@ -58,7 +58,8 @@ fn row(segments: Vec<Segment>) -> Row {
     let largest = segments.iter().max_by(|a, b| a.size.total_cmp(&b.size));
     let (size, baseline) = largest.map_or((10.0, rect.bottom), |segment| (segment.size, segment.baseline));
     let mut words: Vec<Word> = segments.into_iter().flat_map(|segment| segment.words).collect();
-    let letters = |test: &dyn Fn(&Word) -> bool| words.iter().filter(|word| test(word)).map(|word| word.text.len()).sum::<usize>();
+    let letters =
+        |test: &dyn Fn(&Word) -> bool| words.iter().filter(|word| test(word)).map(|word| word.text.len()).sum::<usize>();
     let all = letters(&|_| true);
     let back = letters(&|word| word.direction == super::word::Direction::RightToLeft);
     let bold = letters(&|word| word.bold) * 10 >= all * 9;
@@ -100,8 +101,7 @@ fn paragraphs(rows: Vec<Row>, blocks: &mut Vec<Block>) {
             }
             _ => {
                 blocks.extend(open.take().map(|(paragraph, _)| Block::Paragraph(paragraph)));
-                let paragraph =
-                    Paragraph { lines: vec![row.line.clone()], rect: row.line.rect, marker: row.marker.clone() };
+                let paragraph = Paragraph { lines: vec![row.line.clone()], rect: row.line.rect, marker: row.marker.clone() };
                 open = Some((paragraph, State { left: row.line.rect.left, step: None }));
             }
         }
@@ -212,7 +212,8 @@ impl End {
         let Some(first) = after.lines.first() else { return false };
         let begins = first.text.chars().next();
         let lower = begins.is_some_and(char::is_lowercase);
-        let divided = self.text.ends_with(['-', '\u{ad}', '\u{2010}']) && (lower || begins.is_some_and(|begins| begins.is_ascii_digit()));
+        let divided =
+            self.text.ends_with(['-', '\u{ad}', '\u{2010}']) && (lower || begins.is_some_and(|begins| begins.is_ascii_digit()));
         let open = !self.text.ends_with(['.', '!', '?', ':', ';', '"', '”', '»', '。', '؟']);
         let full = open && self.words >= 4 && first.words >= 2 && lower;
         let same = alike(self.size, first.size) && self.bold == first.bold && !first.monospaced;

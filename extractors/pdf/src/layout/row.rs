@@ -46,7 +46,9 @@ pub(crate) fn segments(mut atoms: Vec<Atom>) -> Vec<Segment> {
     for atom in atoms {
         // Rows are sorted; only the last few can be near.
         let near = rows.iter_mut().rev().take(4).find(|row| {
-            (row.baseline - atom.baseline).abs() <= SAME * row.size.min(atom.size) && row.size < 2.5 * atom.size && atom.size < 2.5 * row.size
+            (row.baseline - atom.baseline).abs() <= SAME * row.size.min(atom.size)
+                && row.size < 2.5 * atom.size
+                && atom.size < 2.5 * row.size
         });
         match near {
             Some(row) => {
@@ -106,7 +108,9 @@ fn join(row: Row, number: usize, segments: &mut Vec<Segment>) {
                 // A raised sign is glued to its word, but is no part of it.
                 if glued && let Some(first) = words.next() {
                     match segment.words.last_mut() {
-                        Some(word) if word.direction == first.direction || word.direction != super::word::Direction::RightToLeft => {
+                        Some(word)
+                            if word.direction == first.direction || word.direction != super::word::Direction::RightToLeft =>
+                        {
                             word.text.push_str(&first.text);
                             word.rect = word.rect.union(&first.rect);
                         }

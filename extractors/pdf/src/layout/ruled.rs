@@ -94,7 +94,10 @@ fn components(level: &[Line], upright: &[Line]) -> Vec<Component> {
     }
     for (i, across) in level.iter().enumerate() {
         for (j, up) in upright.iter().enumerate() {
-            let meets = across.from - MEETS <= up.at && up.at <= across.to + MEETS && up.from - MEETS <= across.at && across.at <= up.to + MEETS;
+            let meets = across.from - MEETS <= up.at
+                && up.at <= across.to + MEETS
+                && up.from - MEETS <= across.at
+                && across.at <= up.to + MEETS;
             if meets {
                 let (a, b) = (root(&mut parents, i), root(&mut parents, level.len() + j));
                 parents[a] = b;
@@ -109,7 +112,10 @@ fn components(level: &[Line], upright: &[Line]) -> Vec<Component> {
             Some(index) => component.upright.push(upright[index]),
         }
     }
-    found.into_values().filter(|component| component.level.len() >= 2 && component.upright.len() >= 2 || open(component)).collect()
+    found
+        .into_values()
+        .filter(|component| component.level.len() >= 2 && component.upright.len() >= 2 || open(component))
+        .collect()
 }
 
 /// A table without sides: rules across, and at least one upright between columns.
@@ -274,7 +280,8 @@ fn split(cells: Vec<Vec<Word>>) -> Vec<Vec<String>> {
         return vec![cells.iter().map(|words| cell_text(words)).collect()];
     };
     // Every entry has a line of its own in nearly all columns, and the lines stand level.
-    let same = full.iter().filter(|lines| lines.len() == most && lines.iter().zip(*longest).all(|(a, b)| (a - b).abs() < 2.0)).count();
+    let same =
+        full.iter().filter(|lines| lines.len() == most && lines.iter().zip(*longest).all(|(a, b)| (a - b).abs() < 2.0)).count();
     let short = cells.iter().map(Vec::len).sum::<usize>() <= 4 * most * full.len();
     if most < 3 || same * 10 < full.len() * 8 || !short {
         return vec![cells.iter().map(|words| cell_text(words)).collect()];

@@ -59,7 +59,8 @@ const GAP_INSTEAD_OF_SPACES: f32 = 0.17;
 
 /// Cuts the characters of one direction into atoms.
 pub(crate) fn atoms(page: &RawPage, degrees: i32) -> Vec<Atom> {
-    let mut builder = Builder { page, turn: Turn::back(degrees), atoms: Vec::new(), letters: Vec::new(), open: None, gaps: Vec::new() };
+    let mut builder =
+        Builder { page, turn: Turn::back(degrees), atoms: Vec::new(), letters: Vec::new(), open: None, gaps: Vec::new() };
     for glyph in &page.glyphs {
         let run = &page.runs[glyph.run as usize];
         if run.degrees == degrees {
@@ -124,7 +125,10 @@ impl Builder<'_> {
             let em = open.size.max(run.size);
             let same_line = (baseline - open.baseline).abs() <= STEP * open.size.min(run.size);
             let same_size = run.size < 1.3 * open.size && open.size < 1.3 * run.size;
-            let ligature = same_line && !self.letters.is_empty() && (x - open.last.0).abs() < 0.01 && (cell.right - open.last.1.right).abs() < 0.01;
+            let ligature = same_line
+                && !self.letters.is_empty()
+                && (x - open.last.0).abs() < 0.01
+                && (cell.right - open.last.1.right).abs() < 0.01;
             let after = cell.left - open.rect.right;
             let before = open.rect.left - cell.right;
             let mark = is_combining_mark(glyph.character) && before < 0.0 && after < 0.0;
@@ -302,7 +306,9 @@ impl Clusters {
         for (index, letter) in letters.iter().enumerate() {
             let accent = is_combining_mark(letter.character);
             match places.last_mut() {
-                Some(place) if letter.joined || (accent && letter.left < place.right && place.left < letter.right) => place.to = index + 1,
+                Some(place) if letter.joined || (accent && letter.left < place.right && place.left < letter.right) => {
+                    place.to = index + 1
+                }
                 _ => places.push(Place { from: index, to: index + 1, left: letter.left, right: letter.right }),
             }
         }
@@ -372,7 +378,8 @@ pub(crate) fn runs_back<'w>(words: impl Iterator<Item = &'w Word>) -> bool {
 
 /// Puts words that stand from left to right into the order in which they are read.
 pub(crate) fn reading_order(words: &mut [Word]) {
-    let count = |direction: Direction| words.iter().filter(|word| word.direction == direction).map(|word| word.text.len()).sum::<usize>();
+    let count =
+        |direction: Direction| words.iter().filter(|word| word.direction == direction).map(|word| word.text.len()).sum::<usize>();
     let backward = count(Direction::RightToLeft);
     if backward == 0 {
         return;

@@ -104,9 +104,7 @@ impl Furniture {
                     (_, _) => false,
                 };
                 let bare = edge.pattern.trim_matches(['-', '–', '—', ' ', '[', ']', '(', ')', '|', '/']) == "#";
-                (edge.distance - other.distance).abs() <= SAME
-                    && edge.pattern == other.pattern
-                    && (counted || !bare)
+                (edge.distance - other.distance).abs() <= SAME && edge.pattern == other.pattern && (counted || !bare)
             };
             found += usize::from(edges.iter().any(same));
         }

@@ -53,9 +53,7 @@ fn links(open: &OpenPage<'_>, page: &mut RawPage) {
             }
             let action = pdfium.FPDFLink_GetAction(link);
             let href = if !action.is_null() && u64::from(pdfium.FPDFAction_GetType(action)) == URI {
-                narrow(|buffer, bytes| {
-                    pdfium.FPDFAction_GetURIPath(document, action, buffer.cast(), bytes as _) as usize
-                })
+                narrow(|buffer, bytes| pdfium.FPDFAction_GetURIPath(document, action, buffer.cast(), bytes as _) as usize)
             } else {
                 let mut place = pdfium.FPDFLink_GetDest(document, link);
                 if place.is_null() && !action.is_null() {

@@ -115,13 +115,7 @@ impl Walk<'_, '_> {
         let (mut left, mut bottom, mut right, mut top) = (0.0, 0.0, 0.0, 0.0);
         // SAFETY: the object is the open page's own, and what is written to is ours.
         let known = unsafe {
-            self.open.document.pdfium.FPDFPageObj_GetBounds(
-                object,
-                &raw mut left,
-                &raw mut bottom,
-                &raw mut right,
-                &raw mut top,
-            )
+            self.open.document.pdfium.FPDFPageObj_GetBounds(object, &raw mut left, &raw mut bottom, &raw mut right, &raw mut top)
         };
         if known == 0 {
             return None;
@@ -209,9 +203,8 @@ impl Walk<'_, '_> {
         // SAFETY: the object is an image of the open page, and the buffers are as large as is said.
         unsafe {
             if pdfium.FPDFImageObj_GetImageFilterCount(object) == 1 {
-                let filter = narrow(|buffer, bytes| {
-                    pdfium.FPDFImageObj_GetImageFilter(object, 0, buffer.cast(), bytes as _) as usize
-                });
+                let filter =
+                    narrow(|buffer, bytes| pdfium.FPDFImageObj_GetImageFilter(object, 0, buffer.cast(), bytes as _) as usize);
                 let media = match filter.as_str() {
                     "DCTDecode" => Some("image/jpeg"),
                     "JPXDecode" => Some("image/jp2"),

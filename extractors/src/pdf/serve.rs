@@ -1,0 +1,282 @@
+//! The inside of a worker's process: one document after the other, from one socket, on one thread.
+
+#![expect(unsafe_code, reason = "the socket comes as a number")]
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::os::fd::FromRawFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use eventmesh_actors::process::{SelfLimits, enter};
+use eventmesh_pdf::{Document, Library, OpenError, RenderError, RenderSize, Step, Wanted};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::confine;
+use super::protocol::{self, Ask, CHUNK, End, Frame, ProtocolError, Refusal, Task, Told, VERSION};
+use super::trim::Trim;
+
+/// The first argument of a program that is to be a worker.
+pub const WORKER_ARGUMENT: &str = "pdf-worker";
+
+/// The largest document that is taken in, in bytes; the address space is the real limit.
+const LARGEST: u64 = 4 << 30;
+
+/// What the arguments after [`WORKER_ARGUMENT`] say.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) address_space: u64,
+    pub(crate) open_files: u64,
+    pub(crate) library: PathBuf,
+    pub(crate) fonts: Vec<String>,
+}
+
+impl Settings {
+    /// As arguments.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let numbers = [self.address_space, self.open_files].map(|number| number.to_string().into());
+        let fonts = self.fonts.iter().map(OsString::from);
+        numbers.into_iter().chain([self.library.clone().into_os_string()]).chain(fonts).collect()
+    }
+
+    fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<Self> {
+        let mut number = || arguments.next()?.to_str()?.parse().ok();
+        let (address_space, open_files) = (number()?, number()?);
+        let library = arguments.next()?.into();
+        let fonts = arguments.map(|font| font.into_string().ok()).collect::<Option<Vec<String>>>()?;
+        Some(Self { address_space, open_files, library, fonts })
+    }
+}
+
+/// Reads PDFs from the socket that is standard input until it is closed; `arguments` are those after [`WORKER_ARGUMENT`].
+/// `purge` makes this program's own allocator give back what it keeps. Returns the process's exit code.
+#[must_use]
+pub fn serve(arguments: impl Iterator<Item = OsString>, purge: fn()) -> u8 {
+    let Some(settings) = Settings::parse(arguments) else {
+        complain("this is started by an engine, and is of no use by itself");
+        return 2;
+    };
+    confine::close_inherited();
+    let limits =
+        SelfLimits { address_space: Some(settings.address_space), processor: None, open_files: Some(settings.open_files) };
+    if let Err(error) = enter(&limits) {
+        complain(&error.to_string());
+        return 2;
+    }
+    // SAFETY: standard input is the socket, and nothing else in this process uses it.
+    let mut socket = unsafe { File::from_raw_fd(0) };
+    let fonts: Vec<&str> = settings.fonts.iter().map(String::as_str).collect();
+    let done = match start(&settings.library, &fonts, purge) {
+        Ok((library, trim, ready)) => tell(&mut socket, &ready).and_then(|()| converse(&mut socket, &library, &trim)),
+        Err(why) => tell(&mut socket, &Told::Unfit { why }),
+    };
+    match done {
+        // A host that goes in the middle of a document has its reasons.
+        Ok(()) => 0,
+        Err(ProtocolError::Io(_)) => 0,
+        Err(error @ (ProtocolError::Garbage(_) | ProtocolError::TooLong(_) | ProtocolError::OutOfTurn(_))) => {
+            complain(&error.to_string());
+            1
+        }
+    }
+}
+
+fn complain(what: &str) {
+    // There is nobody else to tell.
+    let _ = writeln!(io::stderr(), "{WORKER_ARGUMENT}: {what}");
+}
+
+/// Everything that needs files comes first, then they are given up.
+fn start(library: &Path, fonts: &[&str], purge: fn()) -> Result<(Library, Trim, Told), String> {
+    let trim = Trim::new(purge);
+    let library = Library::load(library, fonts).map_err(|error| error.to_string())?;
+    let confinement = confine::confine(fonts);
+    Ok((library, trim, Told::Ready { version: VERSION, confinement }))
+}
+
+fn tell(socket: &mut File, told: &Told) -> Result<(), ProtocolError> {
+    protocol::send(socket, &protocol::encode(told)?)
+}
+
+fn converse(socket: &mut File, library: &Library, trim: &Trim) -> Result<(), ProtocolError> {
+    loop {
+        let mut input = BufReader::with_capacity(64 << 10, &*socket);
+        let Some(body) = protocol::receive(&mut input)? else { return Ok(()) };
+        let ask = match protocol::decode::<Ask>(&body)? {
+            Frame::Message(ask) => ask,
+            Frame::Bytes(_) => return Err(ProtocolError::OutOfTurn("bytes before it was said what for")),
+        };
+        let bytes = document(&mut input, ask.bytes)?;
+        // All that was sent for this document has been read; nothing is lost with the buffer.
+        drop(input);
+        limit_processor(ask.processor);
+        let mut out = Out { socket, failed: None };
+        let (refusal, mut end) = work(&mut out, library, &ask, &bytes);
+        if let Some(error) = out.failed {
+            return Err(error);
+        }
+        drop(bytes);
+        (end.peak, end.resident) = trim.after_document();
+        let told = match refusal {
+            None => Told::Done(end),
+            Some(why) => Told::Refused { why, end },
+        };
+        tell(socket, &told)?;
+    }
+}
+
+/// Takes in a document of `length` bytes.
+fn document(input: &mut impl io::Read, length: u64) -> Result<Vec<u8>, ProtocolError> {
+    if length > LARGEST {
+        return Err(ProtocolError::TooLong(usize::try_from(length).unwrap_or(usize::MAX)));
+    }
+    let length = usize::try_from(length).map_err(|_| ProtocolError::TooLong(usize::MAX))?;
+    let mut bytes = Vec::new();
+    // What is announced and cannot be had is the same as what comes and cannot be held: an abort.
+    bytes.reserve_exact(length);
+    while bytes.len() < length {
+        let body = protocol::receive(input)?.ok_or(io::Error::from(io::ErrorKind::UnexpectedEof))?;
+        match protocol::decode::<Ask>(&body)? {
+            Frame::Bytes(more) if bytes.len() + more.len() <= length => bytes.extend_from_slice(&more),
+            Frame::Bytes(_) => return Err(ProtocolError::OutOfTurn("more bytes than were announced")),
+            Frame::Message(_) => return Err(ProtocolError::OutOfTurn("another document before the end of this one")),
+        }
+    }
+    Ok(bytes)
+}
+
+/// Allows `seconds` more of processor time. Past it the process ends, whoever else sleeps.
+fn limit_processor(seconds: u32) {
+    let mut used = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the clock exists, and what is written to is ours.
+    let used = match unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut used) } {
+        0 => Duration::from_secs(used.tv_sec.unsigned_abs()),
+        _ => return,
+    };
+    let limit = getrlimit(Resource::Cpu);
+    let current = Some(used.as_secs() + u64::from(seconds) + 1);
+    // The host watches the clock, too: this only counts if it cannot.
+    let _ = setrlimit(Resource::Cpu, Rlimit { current, maximum: limit.maximum });
+}
+
+/// Sends what is found, until that fails.
+struct Out<'s> {
+    socket: &'s mut File,
+    failed: Option<ProtocolError>,
+}
+
+impl Out<'_> {
+    fn tell(&mut self, told: &Told) {
+        if self.failed.is_none() {
+            self.failed = tell(self.socket, told).err();
+        }
+    }
+}
+
+/// A picture goes out as it is made.
+impl Write for Out<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for chunk in bytes.chunks(CHUNK) {
+            if self.failed.is_none() {
+                self.failed = protocol::send(self.socket, &protocol::encode_bytes(chunk)).err();
+            }
+        }
+        if self.failed.is_some() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(bytes.len()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn work(out: &mut Out<'_>, library: &Library, ask: &Ask, bytes: &[u8]) -> (Option<Refusal>, End) {
+    let document = match Document::open(library, bytes, ask.password.as_deref()) {
+        Ok(document) => document,
+        Err(error) => return (Some(refusal(error)), End::default()),
+    };
+    match &ask.task {
+        Task::Extract { images, most_pages, skip } => (None, extract(out, &document, *images, *most_pages, *skip)),
+        Task::Render { page, dpi, most_pixels } => {
+            let size = RenderSize { dpi: *dpi, most_pixels: *most_pixels };
+            let mut buffered = io::BufWriter::with_capacity(CHUNK, &mut *out);
+            let drawn = document.render(*page, size, &mut buffered);
+            let flushed = buffered.flush();
+            drop(buffered);
+            let why = match (drawn, flushed) {
+                (Ok((width, height)), Ok(())) => {
+                    out.tell(&Told::Picture { width, height });
+                    None
+                }
+                (Ok(_), Err(error)) => Some(Refusal::Picture { page: *page, why: error.to_string() }),
+                (Err(RenderError::Page { page }), _) => Some(Refusal::NoPage { page }),
+                (Err(RenderError::Pixels { page, width, height, most }), _) => {
+                    Some(Refusal::Pixels { page, width, height, most })
+                }
+                (Err(RenderError::Memory { .. }), _) => Some(Refusal::Memory),
+                (Err(RenderError::Write { page, why }), _) => Some(Refusal::Picture { page, why }),
+            };
+            (why, End::default())
+        }
+    }
+}
+
+fn extract(out: &mut Out<'_>, document: &Document<'_>, images: bool, most_pages: u32, skip: u32) -> End {
+    let facts = document.facts();
+    let mut pages = document.pages(Wanted { images }, &facts.outline, most_pages);
+    out.tell(&Told::Opened { info: Box::new(document.info()), facts: Box::new(facts) });
+    while let Some(step) = pages.step() {
+        match step {
+            Step::Read => out.tell(&Told::Read),
+            Step::Page(page) if page.number > skip => out.tell(&Told::Page(page)),
+            Step::Page(_) => out.tell(&Told::Read),
+        }
+        if out.failed.is_some() {
+            break;
+        }
+    }
+    End { fields: pages.take_fields(), incomplete: pages.incomplete().map(str::to_owned), ..End::default() }
+}
+
+fn refusal(error: OpenError) -> Refusal {
+    match error {
+        OpenError::Format => Refusal::Format,
+        OpenError::Password => Refusal::Password,
+        OpenError::Security => Refusal::Security,
+        OpenError::Empty => Refusal::Empty,
+        OpenError::Memory => Refusal::Memory,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_go_through_the_arguments() {
+        let settings = Settings {
+            address_space: 1 << 28,
+            open_files: 64,
+            library: "/somewhere/libpdfium.so".into(),
+            fonts: vec!["/usr/share/fonts".to_owned()],
+        };
+        assert_eq!(Settings::parse(settings.arguments().into_iter()), Some(settings));
+        assert_eq!(Settings::parse(["x".into()].into_iter()), None);
+        assert_eq!(Settings::parse(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn a_document_is_exactly_as_long_as_was_said() {
+        let wire = |parts: &[&[u8]]| {
+            let mut wire = Vec::new();
+            for part in parts {
+                protocol::send(&mut wire, &protocol::encode_bytes(part)).expect("it is sent");
+            }
+            wire
+        };
+        assert_eq!(document(&mut wire(&[b"ab", b"c"]).as_slice(), 3).expect("it comes"), b"abc");
+        assert!(matches!(document(&mut wire(&[b"abcd"]).as_slice(), 3), Err(ProtocolError::OutOfTurn(_))));
+        assert!(matches!(document(&mut wire(&[b"ab"]).as_slice(), 3), Err(ProtocolError::Io(_))));
+        assert!(matches!(document(&mut io::empty(), u64::MAX), Err(ProtocolError::TooLong(_))));
+    }
+}
