@@ -10,8 +10,13 @@ use std::time::Duration;
 
 use eventmesh::{Chunk, Engine, ErrorKind, Request};
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
+    // PDFs are read by processes of this same program: started as one, it does nothing else.
+    eventmesh::worker_main();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(host())
+}
+
+async fn host() -> Result<(), Box<dyn Error>> {
     let engine = Engine::builder().workers(2).deadline(Duration::from_secs(5)).start().await?;
 
     // The whole answer at once.
@@ -26,8 +31,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
         match chunk {
             Chunk::Head(head) => println!("found, {} bytes", head.bytes),
             Chunk::Body(document) => print!("{}", document.markdown),
+            Chunk::Page(_) | Chunk::Picture(_) => {}
             Chunk::Done(timing) => println!("done in {:?}", timing.total),
             Chunk::Error(error) => println!("failed: {error}"),
+        }
+    }
+
+    // A PDF, page by page: no more than a few pages are held, however many there are.
+    let mut reply = engine.extract(Request::path(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sample.pdf")).stream_pages());
+    while let Some(chunk) = reply.next().await {
+        match chunk {
+            Chunk::Page(page) => println!("page {}: {} characters, {} tables", page.number, page.text.len(), page.tables.len()),
+            Chunk::Error(error) => println!("failed: {error}"),
+            Chunk::Head(_) | Chunk::Picture(_) | Chunk::Body(_) | Chunk::Done(_) => {}
         }
     }
 

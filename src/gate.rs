@@ -41,7 +41,8 @@ pub(crate) fn route(content_type: Option<&str>, head: &[u8]) -> Result<Route, Er
         None | Some("") => Ok(Route::Html),
         Some(text) if text.starts_with("text/") => Ok(Route::Html),
         Some("application/xhtml+xml" | "application/xml" | "application/octet-stream") => Ok(Route::Html),
-        // It says so, and may be broken in a way that its reader knows.
+        // It says so, and may be broken in a way that its reader knows; but servers say so of their error pages, too.
+        Some("application/pdf" | "application/x-pdf") if head.trim_ascii_start().starts_with(b"<") => Ok(Route::Html),
         Some("application/pdf" | "application/x-pdf") => Ok(Route::Pdf),
         Some(other) => unsupported(other),
     }
@@ -91,6 +92,7 @@ mod tests {
         for (content_type, head) in pdfs {
             assert_eq!(route(content_type, head.as_bytes()).ok(), Some(Route::Pdf), "{content_type:?} {head}");
         }
+        assert_eq!(route(Some("application/pdf"), b"\n<!doctype html>").ok(), Some(Route::Html));
         assert_eq!(route(None, b"<p>The sign %PDF-1.7 begins a PDF").ok(), Some(Route::Html));
         let stops = [(Some("image/png"), "whatever"), (Some("application/json"), "{}"), (None, "GIF89a")];
         for (content_type, head) in stops {

@@ -28,7 +28,7 @@ use crate::error::{Error, ErrorKind};
 use crate::gate::{self, Route};
 use crate::pdf::{self, Assembly};
 use crate::reply::{Chunk, ReplySender, Timing};
-use crate::request::{Picture, Request};
+use crate::request::{Picture, Request, Source};
 
 /// Makes the error of a request that was not done in time, of what it was at.
 pub(crate) type Late<'l> = dyn Fn(&str) -> Error + Sync + 'l;
@@ -62,11 +62,16 @@ async fn extract(
         Error::new(ErrorKind::Deadline, message)
     };
 
+    // A file that is called one is one, or a broken one.
+    let called_pdf = match &request.source {
+        Source::Path(path) => path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("pdf")),
+        Source::Bytes(_) | Source::Url(_) => false,
+    };
     let page = timeout_at(deadline, inner.fetcher.get(request.source, permit)).await.map_err(|_| late("being fetched"))??;
     let fetched = Instant::now();
     let charset = request.charset.or_else(|| page.head.content_type.as_deref().and_then(gate::charset));
     let hints = Hints { base_url: request.base_url.or_else(|| page.head.url.clone()), charset, html: request.html };
-    let content_type = page.head.content_type.clone();
+    let content_type = page.head.content_type.clone().or_else(|| called_pdf.then(|| "application/pdf".to_owned()));
     reply.send(Chunk::Head(page.head.clone())).await;
     // Held until the answer is out.
     let (page, _permit) = page.hold();

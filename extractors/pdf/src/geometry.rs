@@ -99,6 +99,9 @@ impl Turn {
     }
 
     pub(crate) fn rect(&self, rect: &Rect) -> Rect {
+        if self.cosine == 1.0 {
+            return *rect;
+        }
         let corners = [(rect.left, rect.bottom), (rect.left, rect.top), (rect.right, rect.bottom), (rect.right, rect.top)];
         let [first, rest @ ..] = corners.map(|corner| self.point(corner));
         let point = Rect { left: first.0, bottom: first.1, right: first.0, top: first.1 };

@@ -82,8 +82,8 @@ impl<'d> OpenPage<'d> {
             // SAFETY: the text is open and has that many characters; what is written to is ours.
             unsafe {
                 let object = pdfium.FPDFText_GetTextObject(text, index);
-                // Spaces and line ends that libpdfium has made up belong to no object.
-                if object.is_null() || pdfium.FPDFText_IsGenerated(text, index) == 1 {
+                // Line ends that libpdfium has made up belong to no object.
+                if object.is_null() {
                     continue;
                 }
                 if object != last {
@@ -97,15 +97,18 @@ impl<'d> OpenPage<'d> {
                     page.unmapped += 1;
                     continue;
                 };
+                // Some of those that it has made up belong to the object before.
+                if character == ' ' && pdfium.FPDFText_IsGenerated(text, index) == 1 {
+                    continue;
+                }
                 let (mut x, mut y) = (0.0, 0.0);
                 let mut cell = FS_RECTF { left: 0.0, top: 0.0, right: 0.0, bottom: 0.0 };
                 let placed = pdfium.FPDFText_GetCharOrigin(text, index, &raw mut x, &raw mut y) != 0
                     && pdfium.FPDFText_GetLooseCharBox(text, index, &raw mut cell) != 0;
                 let cell = Rect::of(cell.left, cell.bottom, cell.right, cell.top);
-                let origin = Rect::of(x as f32, y as f32, x as f32, y as f32);
-                if let (true, Some(cell), Some(origin)) = (placed, cell, origin) {
+                if let (true, Some(cell)) = (placed && x.is_finite() && y.is_finite(), cell) {
                     let run = u32::try_from(page.runs.len()).unwrap_or(1) - 1;
-                    page.glyphs.push(Glyph { character, origin: (origin.left, origin.bottom), cell, run });
+                    page.glyphs.push(Glyph { character, origin: (x as f32, y as f32), cell, run });
                 }
             }
         }

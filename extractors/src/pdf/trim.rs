@@ -8,6 +8,14 @@ use std::os::unix::fs::FileExt;
 /// A process that holds more than this after a document gives back what it can. A fresh one holds about half of it.
 const LARGE: u64 = 13 << 20;
 
+/// Bytes that the allocator keeps, asks for at once, and maps by themselves from on.
+#[cfg(target_env = "gnu")]
+const KEPT: i32 = 64 << 20;
+#[cfg(target_env = "gnu")]
+const STEP: i32 = 1 << 20;
+#[cfg(target_env = "gnu")]
+const OWN_MAPPING: i32 = 8 << 20;
+
 /// Watches what this process holds, and gives memory back.
 #[derive(Debug)]
 pub(crate) struct Trim {
@@ -19,7 +27,16 @@ pub(crate) struct Trim {
 }
 
 impl Trim {
+    /// Also tells the C library's allocator to keep what is given back until it is told otherwise: by itself it returns
+    /// memory after every page of a document, and asks for it again for the next one.
     pub(crate) fn new(purge: fn()) -> Self {
+        #[cfg(target_env = "gnu")]
+        // SAFETY: it sets numbers in the allocator.
+        unsafe {
+            libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT);
+            libc::mallopt(libc::M_TOP_PAD, STEP);
+            libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_MAPPING);
+        }
         Self { statm: File::open("/proc/self/statm").ok(), page: rustix::param::page_size() as u64, purge }
     }
 

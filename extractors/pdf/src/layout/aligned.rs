@@ -14,7 +14,7 @@ const NEXT: f32 = 0.8;
 const ROWS: usize = 3;
 const COLUMNS: usize = 2;
 /// Words in an entry, on average, from which on it is prose in columns.
-const PROSE: f32 = 5.0;
+const PROSE: f32 = 4.0;
 /// Columns of a table.
 const MOST_COLUMNS: usize = 64;
 /// Parts of an entry stand this near to each other at least, in ems, where they share a column.
@@ -76,6 +76,7 @@ fn grow(segments: &[Segment], rows: &[Vec<usize>], others: &[Piece]) -> Run {
     let mut kept = 1;
     let mut before = segments[rows[0][0]].baseline;
     let mut columns = run.columns.clone();
+    let mut widest = APART * size;
     for row in &rows[1..] {
         let baseline = segments[row[0]].baseline;
         let between = Rect { left: run.columns[0].0, right: run.columns[run.columns.len() - 1].1, bottom: baseline, top: before };
@@ -92,6 +93,8 @@ fn grow(segments: &[Segment], rows: &[Vec<usize>], others: &[Piece]) -> Run {
         {
             break;
         }
+        // Rows are about as far apart as those before them.
+        widest = widest.min(2.2 * (before - baseline).max(size));
         before = baseline;
         run.rows.push(row.clone());
         if row.len() >= COLUMNS {
@@ -159,13 +162,13 @@ impl Run {
             return None;
         }
         let numbers = all.iter().filter(|index| is_number(&segments[**index])).count();
-        let numeric = numbers * 4 >= all.len();
+        let numeric = numbers * 3 >= all.len();
         if full.len() < ROWS - usize::from(columns >= 3 && numeric) || columns < COLUMNS {
             return None;
         }
         // Most rows fill most columns, unless it is plainly one.
         let filled = full.iter().map(|row| row.len()).sum::<usize>() as f32 / (full.len() * columns) as f32;
-        if filled < if numeric { 0.35 } else { 0.5 } || per_entry > if numeric { PROSE + 2.0 } else { PROSE } {
+        if filled < if numeric { 0.35 } else { 0.5 } || per_entry > if numeric { PROSE + 3.0 } else { PROSE } {
             return None;
         }
         // Drawn column by column, it is columns of text, unless it is numbers.

@@ -2,7 +2,6 @@
 
 use unicode_bidi::BidiClass;
 use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
 
 use crate::geometry::{Rect, Turn};
 use crate::raw::{Glyph, RawPage, Role, Run};
@@ -60,7 +59,7 @@ const GAP_INSTEAD_OF_SPACES: f32 = 0.17;
 /// Cuts the characters of one direction into atoms.
 pub(crate) fn atoms(page: &RawPage, degrees: i32) -> Vec<Atom> {
     let mut builder =
-        Builder { page, turn: Turn::back(degrees), atoms: Vec::new(), letters: Vec::new(), open: None, gaps: Vec::new() };
+        Builder { page, turn: Turn::back(degrees), atoms: Vec::new(), letters: Vec::new(), open: None, gaps: Vec::new(), places: Vec::new() };
     for glyph in &page.glyphs {
         let run = &page.runs[glyph.run as usize];
         if run.degrees == degrees {
@@ -100,6 +99,7 @@ struct Builder<'p> {
     letters: Vec<Letter>,
     open: Option<Open>,
     gaps: Vec<f32>,
+    places: Vec<Place>,
 }
 
 impl Builder<'_> {
@@ -182,13 +182,16 @@ impl Builder<'_> {
         let Some(open) = self.open.take() else { return };
         let marks = self.letters.iter().any(|letter| is_combining_mark(letter.character));
         let sorted = self.letters.is_sorted_by(|a, b| a.left <= b.left);
-        let mut clusters = Clusters::of(&self.letters);
+        let ended = self.letters.last().is_some_and(|letter| letter.character == ' ');
+        let mut clusters = Clusters::of(std::mem::take(&mut self.letters), std::mem::take(&mut self.places));
         if open.right_to_left || marks || !sorted {
             clusters.sort();
         }
-        let ended = self.letters.last().is_some_and(|letter| letter.character == ' ');
         let words = self.words(&clusters, open);
+        // Their room is used again.
+        self.letters = clusters.letters;
         self.letters.clear();
+        self.places = clusters.places;
         let (Some(first), Some(last)) = (words.first(), words.last()) else { return };
         let rect = Rect { left: first.rect.left, right: last.rect.right, ..open.rect };
         let order = self.atoms.len();
@@ -246,7 +249,10 @@ impl Builder<'_> {
         let direction = match (backward, forward) {
             (0, 0) => Direction::Neutral,
             (0, _) if open.right_to_left => Direction::LeftToRight,
-            (0, _) => direction_of(&places.iter().flat_map(letters).map(|letter| letter.character).collect::<Vec<_>>()),
+            (0, _) if places.iter().flat_map(letters).any(|letter| strength(letter.character) == Some(false)) => {
+                Direction::LeftToRight
+            }
+            (0, _) => Direction::Neutral,
             _ => Direction::RightToLeft,
         };
         let mut text = String::with_capacity(places.len() + 4);
@@ -301,8 +307,8 @@ struct Clusters {
 }
 
 impl Clusters {
-    fn of(letters: &[Letter]) -> Self {
-        let mut places: Vec<Place> = Vec::with_capacity(letters.len());
+    fn of(letters: Vec<Letter>, mut places: Vec<Place>) -> Self {
+        places.clear();
         for (index, letter) in letters.iter().enumerate() {
             let accent = is_combining_mark(letter.character);
             match places.last_mut() {
@@ -312,7 +318,7 @@ impl Clusters {
                 _ => places.push(Place { from: index, to: index + 1, left: letter.left, right: letter.right }),
             }
         }
-        Self { letters: letters.to_vec(), places }
+        Self { letters, places }
     }
 
     fn sort(&mut self) {
@@ -338,6 +344,11 @@ pub(crate) fn is_right_to_left(character: char) -> bool {
     character >= '\u{590}' && strength(character) == Some(true)
 }
 
+/// An accent, or another sign that stands on the one before. None of them is in the first pages of Unicode.
+fn is_combining_mark(character: char) -> bool {
+    character >= '\u{300}' && unicode_normalization::char::is_combining_mark(character)
+}
+
 /// Whether a character runs from right to left; none if it has no direction of its own.
 fn strength(character: char) -> Option<bool> {
     if character.is_ascii() {
@@ -356,11 +367,6 @@ fn runs_forward(character: char) -> bool {
         return character.is_ascii_alphanumeric();
     }
     matches!(unicode_bidi::bidi_class(character), BidiClass::L | BidiClass::EN | BidiClass::AN)
-}
-
-fn direction_of(characters: &[char]) -> Direction {
-    let letters = characters.iter().any(|character| strength(*character) == Some(false));
-    if letters { Direction::LeftToRight } else { Direction::Neutral }
 }
 
 /// Whether most of the words that have a direction run from right to left.
