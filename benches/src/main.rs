@@ -14,6 +14,7 @@ mod lease;
 mod machine;
 mod million;
 mod pages;
+mod pdf;
 mod recovery;
 mod recycle;
 mod report;
@@ -60,14 +61,23 @@ const BENCHES: &[(&str, &str, Bench)] = &[
     ("leak", "false alarms of the leak detector, and its time to find a leak", leak::run),
     ("leak-real", "a real worker that leaks: found, recycled, verified", leak_real::run),
     ("sim", "ten thousand simulated runs of the engine's books", sim::run),
+    ("pdf-small", "small PDFs in a second: one worker, two, and a process for each", pdf::small::run),
+    ("pdf-long", "pages of long PDFs per CPU-second", pdf::long::run),
+    ("pdf-memory", "what PDFs leave behind", pdf::memory::run),
+    ("pdf-first-page", "how soon the first of a thousand pages is there", pdf::first_page::run),
+    ("pdf-ready", "a worker's process from nothing to ready", pdf::ready::run),
+    ("pdf-isolation", "a worker's process against the same code in-process", pdf::isolation::run),
+    ("pdf-containment", "bad PDFs, and those beside them", pdf::containment::run),
+    ("eval-pdf", "how good the content of PDFs is, against ground truth", pdf::eval::run),
     ("batch", "CPU time of a corpus against Python trafilatura", batch::run),
 ];
 
 fn main() -> ExitCode {
+    eventmesh::worker_main();
     let cli = Cli::parse();
     if cli.ids.iter().any(|id| id == "list") {
         for (id, what, _) in BENCHES {
-            println!("{id:<12} {what}");
+            println!("{id:<15} {what}");
         }
         return ExitCode::SUCCESS;
     }

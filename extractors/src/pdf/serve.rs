@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::os::fd::FromRawFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eventmesh_actors::process::{SelfLimits, enter};
 use eventmesh_pdf::{Document, Library, OpenError, RenderError, RenderSize, Step, Wanted};
@@ -111,18 +111,19 @@ fn converse(socket: &mut File, library: &Library, trim: &Trim) -> Result<(), Pro
         // All that was sent for this document has been read; nothing is lost with the buffer.
         drop(input);
         limit_processor(ask.processor);
-        let mut out = Out { socket, failed: None };
+        let mut out = Out::new(socket);
         let (refusal, mut end) = work(&mut out, library, &ask, &bytes);
-        if let Some(error) = out.failed {
-            return Err(error);
-        }
         drop(bytes);
         (end.peak, end.resident) = trim.after_document();
         let told = match refusal {
             None => Told::Done(end),
             Some(why) => Told::Refused { why, end },
         };
-        tell(socket, &told)?;
+        out.tell(&told);
+        out.send();
+        if let Some(error) = out.failed {
+            return Err(error);
+        }
     }
 }
 
@@ -160,17 +161,48 @@ fn limit_processor(seconds: u32) {
     let _ = setrlimit(Resource::Cpu, Rlimit { current, maximum: limit.maximum });
 }
 
-/// Sends what is found, until that fails.
+/// Sends what is found, until that fails. What comes in quick succession goes out together: every message by itself would
+/// wake the host once more.
 struct Out<'s> {
     socket: &'s mut File,
+    waiting: Vec<u8>,
+    sent: Instant,
     failed: Option<ProtocolError>,
 }
 
-impl Out<'_> {
+/// What has been found goes out this soon, whatever else comes.
+const TOGETHER: Duration = Duration::from_millis(4);
+/// And when there is this much of it, in bytes.
+const MUCH: usize = 64 << 10;
+/// That it goes on is said this often if there is nothing else to say.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(200);
+
+impl<'s> Out<'s> {
+    fn new(socket: &'s mut File) -> Self {
+        Self { socket, waiting: Vec::new(), sent: Instant::now(), failed: None }
+    }
+
     fn tell(&mut self, told: &Told) {
-        if self.failed.is_none() {
-            self.failed = tell(self.socket, told).err();
+        let encoded = protocol::encode(told).and_then(|body| protocol::send(&mut self.waiting, &body));
+        self.failed = self.failed.take().or(encoded.err());
+        if self.waiting.len() >= MUCH || self.sent.elapsed() >= TOGETHER {
+            self.send();
         }
+    }
+
+    /// It goes on, and has nothing to show for it yet.
+    fn live(&mut self) {
+        if self.sent.elapsed() >= SIGN_OF_LIFE {
+            self.tell(&Told::Read);
+        }
+    }
+
+    fn send(&mut self) {
+        if self.failed.is_none() {
+            self.failed = self.socket.write_all(&self.waiting).err().map(ProtocolError::from);
+        }
+        self.waiting.clear();
+        self.sent = Instant::now();
     }
 }
 
@@ -179,7 +211,8 @@ impl Write for Out<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for chunk in bytes.chunks(CHUNK) {
             if self.failed.is_none() {
-                self.failed = protocol::send(self.socket, &protocol::encode_bytes(chunk)).err();
+                self.send();
+                self.failed = self.failed.take().or(protocol::send(self.socket, &protocol::encode_bytes(chunk)).err());
             }
         }
         if self.failed.is_some() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(bytes.len()) }
@@ -227,9 +260,16 @@ fn extract(out: &mut Out<'_>, document: &Document<'_>, images: bool, most_pages:
     out.tell(&Told::Opened { info: Box::new(document.info()), facts: Box::new(facts) });
     while let Some(step) = pages.step() {
         match step {
-            Step::Read => out.tell(&Told::Read),
-            Step::Page(page) if page.number > skip => out.tell(&Told::Page(page)),
-            Step::Page(_) => out.tell(&Told::Read),
+            Step::Read => out.live(),
+            Step::Page(page) if page.number > skip => {
+                let first = page.number == 1;
+                out.tell(&Told::Page(page));
+                // Somebody may be waiting for it.
+                if first {
+                    out.send();
+                }
+            }
+            Step::Page(_) => out.live(),
         }
         if out.failed.is_some() {
             break;

@@ -5,8 +5,9 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// A process that holds more than this after a document gives back what it can. A fresh one holds about half of it.
-const LARGE: u64 = 13 << 20;
+/// A process that holds more than this after a document, besides what it shares with files, gives back what it can. A fresh
+/// one holds a third of it.
+const LARGE: u64 = 7 << 20;
 
 /// Bytes that the allocator keeps, asks for at once, and maps by themselves from on.
 #[cfg(target_env = "gnu")]
@@ -40,18 +41,20 @@ impl Trim {
         Self { statm: File::open("/proc/self/statm").ok(), page: rustix::param::page_size() as u64, purge }
     }
 
-    /// Bytes resident now; zero if that cannot be known.
-    pub(crate) fn resident(&self) -> u64 {
+    /// Bytes resident now, and those of them that are nobody else's; zero if that cannot be known.
+    fn resident(&self) -> (u64, u64) {
         let mut text = [0; 128];
-        let Some(read) = self.statm.as_ref().and_then(|statm| statm.read_at(&mut text, 0).ok()) else { return 0 };
+        let Some(read) = self.statm.as_ref().and_then(|statm| statm.read_at(&mut text, 0).ok()) else { return (0, 0) };
         let text = str::from_utf8(&text[..read]).unwrap_or_default();
-        text.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * self.page
+        let mut pages = text.split_ascii_whitespace().skip(1).map(|pages| pages.parse::<u64>().unwrap_or(0));
+        let (all, shared) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
+        (all * self.page, all.saturating_sub(shared) * self.page)
     }
 
     /// Gives back what is not needed, if there is much. Returns the bytes resident before and after.
     pub(crate) fn after_document(&self) -> (u64, u64) {
-        let before = self.resident();
-        if before < LARGE {
+        let (before, own) = self.resident();
+        if own < LARGE {
             return (before, before);
         }
         (self.purge)();
@@ -60,6 +63,6 @@ impl Trim {
         unsafe {
             libc::malloc_trim(0);
         }
-        (before, self.resident())
+        (before, self.resident().0)
     }
 }

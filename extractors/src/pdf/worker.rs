@@ -69,6 +69,19 @@ impl PdfSpec {
         self.shared.confinement.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Starts a process, as for a worker, and lets it go again. Returns how long it took to be ready, and how it is confined.
+    ///
+    /// # Errors
+    /// See [`PdfError`].
+    pub async fn try_out(&self) -> Result<(Duration, Confinement), PdfError> {
+        let began = Instant::now();
+        let child = ChildId { pool: "trial".into(), slot: 0, generation: 1 };
+        let client = self.start(&child, self.limits.address_space).await?;
+        let (ready, confinement) = (began.elapsed(), client.confinement.clone());
+        client.stop().await;
+        Ok((ready, confinement))
+    }
+
     /// When a job is taken for hanging: opening takes longer than a page.
     #[must_use]
     pub fn hang_policy() -> HangPolicy {
