@@ -248,7 +248,16 @@ pub(crate) fn failure(error: PdfError, late: &Late<'_>) -> Error {
             format!("the PDF needs more than {} MiB of memory to be read, the limit for one PDF", limit >> 20)
         }
         PdfError::Ended { .. } => format!("{error}; the PDF is at fault or we are: please report it with the PDF"),
-        _ => error.to_string(),
+        PdfError::NoPage { .. }
+        | PdfError::Pixels { .. }
+        | PdfError::Picture { .. }
+        | PdfError::Processor
+        | PdfError::Deadline
+        | PdfError::Unwanted
+        | PdfError::Protocol { .. }
+        | PdfError::Unfit { .. }
+        | PdfError::NotReady { .. }
+        | PdfError::Process(_) => error.to_string(),
     };
     Error::new(kind, message).caused_by(error)
 }

@@ -10,8 +10,8 @@ pub(crate) mod memory;
 pub(crate) mod peers;
 pub(crate) mod ready;
 mod score;
-mod tables;
 pub(crate) mod small;
+mod tables;
 
 use std::path::Path;
 use std::time::Duration;

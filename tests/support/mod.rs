@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
 /// A PDF with one page for each content stream, drawn in Helvetica as `/F1`.
-pub fn pdf(pages: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn pdf(pages: &[&[u8]]) -> Vec<u8> {
     let mut pdf = Writer::new();
     let kids: Vec<String> = (0..pages.len()).map(|index| format!("{} 0 R", 4 + 2 * index)).collect();
     pdf.object(1, b"<< /Type /Catalog /Pages 2 0 R >>");
@@ -24,15 +24,16 @@ pub fn pdf(pages: &[&[u8]]) -> Vec<u8> {
 }
 
 /// A PDF of that many pages, each saying its number.
-pub fn numbered(pages: usize) -> Vec<u8> {
-    let contents: Vec<Vec<u8>> =
-        (1..=pages).map(|page| format!("BT /F1 12 Tf 40 200 Td (This is page {page} of the story.) Tj ET").into_bytes()).collect();
+pub(crate) fn numbered(pages: usize) -> Vec<u8> {
+    let contents: Vec<Vec<u8>> = (1..=pages)
+        .map(|page| format!("BT /F1 12 Tf 40 200 Td (This is page {page} of the story.) Tj ET").into_bytes())
+        .collect();
     let contents: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
     pdf(&contents)
 }
 
 /// A PDF whose only page is some kilobytes that become `bytes` of text operators.
-pub fn inflating(bytes: usize) -> Vec<u8> {
+pub(crate) fn inflating(bytes: usize) -> Vec<u8> {
     let operators = b"BT /F1 9 Tf 9 9 Td (A) Tj ET ".repeat(bytes / 29);
     let mut once = ZlibEncoder::new(Vec::new(), Compression::best());
     once.write_all(&operators).expect("it compresses");
@@ -50,18 +51,19 @@ pub fn inflating(bytes: usize) -> Vec<u8> {
 }
 
 /// A PDF whose only page draws a form that draws the next one twice, `deep` times: two to that power in all.
-pub fn doubling(deep: usize) -> Vec<u8> {
+pub(crate) fn doubling(deep: usize) -> Vec<u8> {
     let mut pdf = Writer::new();
     pdf.object(1, b"<< /Type /Catalog /Pages 2 0 R >>");
     pdf.object(2, b"<< /Type /Pages /Kids [4 0 R] /Count 1 >>");
     pdf.object(3, b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>");
-    pdf.object(4, b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 400 400] /Resources << /XObject << /X 6 0 R >> >> /Contents 5 0 R >>");
+    pdf.object(
+        4,
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 400 400] /Resources << /XObject << /X 6 0 R >> >> /Contents 5 0 R >>",
+    );
     pdf.stream(5, "", b"/X Do");
     for level in 0..deep {
-        let dictionary = format!(
-            "/Type /XObject /Subtype /Form /BBox [0 0 400 400] /Resources << /XObject << /X {} 0 R >> >>",
-            7 + level
-        );
+        let dictionary =
+            format!("/Type /XObject /Subtype /Form /BBox [0 0 400 400] /Resources << /XObject << /X {} 0 R >> >>", 7 + level);
         pdf.stream(6 + level, &dictionary, b"/X Do /X Do");
     }
     let last = "/Type /XObject /Subtype /Form /BBox [0 0 400 400] /Resources << /Font << /F1 3 0 R >> >>";

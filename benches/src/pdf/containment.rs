@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use eventmesh::actors::spawn_named;
 use eventmesh::{Engine, Request};
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -92,14 +93,14 @@ async fn measure() -> Result<Report, Error> {
 /// Small documents at a steady rate.
 struct Siblings {
     over: Arc<AtomicBool>,
-    work: JoinHandle<Result<Vec<Duration>, eventmesh::Error>>,
+    work: JoinHandle<Option<Result<Vec<Duration>, eventmesh::Error>>>,
 }
 
 impl Siblings {
     fn start(engine: &Engine, small: &Path) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let (engine, small, seen) = (engine.clone(), small.to_owned(), Arc::clone(&over));
-        let work = tokio::spawn(async move {
+        let work = spawn_named("siblings", async move {
             let mut latencies = Vec::new();
             let mut tick = tokio::time::interval(EVERY);
             while !seen.load(Ordering::Relaxed) {
@@ -115,6 +116,6 @@ impl Siblings {
 
     async fn stop(self) -> Result<Vec<Duration>, Error> {
         self.over.store(true, Ordering::Relaxed);
-        Ok(self.work.await??)
+        Ok(self.work.await?.ok_or("the siblings crashed")??)
     }
 }

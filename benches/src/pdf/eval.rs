@@ -82,7 +82,13 @@ async fn measure() -> Result<Report, Error> {
         let mean = |sum: Sum| (sum.first / score::number(count), sum.second / score::number(count));
         let (ours, theirs) = (mean(ours), theirs.map(mean));
         for (name, (a, b)) in [("eventmesh", ours), ("pdftotext", theirs[0]), ("mutool", theirs[1])] {
-            report.row([("set", json!(set)), ("documents", json!(count)), ("what", json!(name)), (first, json!(a)), (second, json!(b))]);
+            report.row([
+                ("set", json!(set)),
+                ("documents", json!(count)),
+                ("what", json!(name)),
+                (first, json!(a)),
+                (second, json!(b)),
+            ]);
         }
         match set {
             "gen" => {

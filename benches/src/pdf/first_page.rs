@@ -34,11 +34,7 @@ async fn measure() -> Result<Report, Error> {
     let mut report = Report::default();
     for (name, times) in [("process there", &mut warm_times), ("process started for it", &mut cold_times)] {
         let median = micros(percentile(times, 0.5)) / 1e3;
-        report.row([
-            ("what", json!(name)),
-            ("p50_ms", json!(median)),
-            ("p95_ms", json!(micros(percentile(times, 0.95)) / 1e3)),
-        ]);
+        report.row([("what", json!(name)), ("p50_ms", json!(median)), ("p95_ms", json!(micros(percentile(times, 0.95)) / 1e3))]);
         report.at_most(&format!("first of 1,000 pages, {name}, ms"), median, 100.0);
     }
     Ok(report)

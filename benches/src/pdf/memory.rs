@@ -72,7 +72,7 @@ async fn peak(all: &[PathBuf], report: &mut Report) -> Result<(), Error> {
             let mut most = 0;
             while !over.load(Ordering::Relaxed) {
                 most = most.max(pss());
-                std::thread::sleep(Duration::from_millis(3));
+                std::thread::park_timeout(Duration::from_millis(3));
             }
             most
         })

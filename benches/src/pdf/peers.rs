@@ -14,7 +14,6 @@ const PYPDFIUM2: &str = "pypdfium2==5.15.2";
 /// A tool that prints the text of a PDF.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
-    pub(crate) name: &'static str,
     program: PathBuf,
     before: Vec<String>,
     after: Vec<String>,
@@ -44,10 +43,10 @@ impl Peer {
             }
         }
         let script = project.join("benches/peers/pypdfium2_text.py").to_string_lossy().into_owned();
-        Ok(Self { name: "pypdfium2", program, before: vec![script], after: Vec::new() })
+        Ok(Self { program, before: vec![script], after: Vec::new() })
     }
 
-    fn installed(name: &'static str, package: &str, before: &[&str], after: &[&str]) -> Result<Self, Error> {
+    fn installed(name: &str, package: &str, before: &[&str], after: &[&str]) -> Result<Self, Error> {
         Command::new(name)
             .arg("-v")
             .stdout(Stdio::null())
@@ -55,7 +54,7 @@ impl Peer {
             .status()
             .map_err(|error| format!("{name} is not there ({error}); on Debian: apt-get install {package}"))?;
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        Ok(Self { name, program: name.into(), before: owned(before), after: owned(after) })
+        Ok(Self { program: name.into(), before: owned(before), after: owned(after) })
     }
 
     fn command(&self, document: &Path) -> Command {

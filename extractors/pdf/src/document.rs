@@ -245,11 +245,7 @@ impl<'a> Document<'a> {
                     bytes,
                 )
             };
-            attachments.push(Attachment {
-                name,
-                bytes: known.then_some(u64::from(bytes)),
-                media_type: (!kind.is_empty()).then_some(kind),
-            });
+            attachments.push(Attachment { name, bytes: known.then_some(bytes), media_type: (!kind.is_empty()).then_some(kind) });
         }
         attachments
     }

@@ -225,7 +225,7 @@ impl Fonts<'_> {
         // SAFETY: the font is alive as long as its page is open, and the buffer as large as is said.
         let (name, flags, weight) = unsafe {
             (
-                narrow(|buffer, bytes| pdfium.FPDFFont_GetBaseFontName(font, buffer.cast(), bytes as _) as usize),
+                narrow(|buffer, bytes| pdfium.FPDFFont_GetBaseFontName(font, buffer.cast(), bytes as _)),
                 pdfium.FPDFFont_GetFlags(font),
                 pdfium.FPDFFont_GetWeight(font),
             )

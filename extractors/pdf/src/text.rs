@@ -6,7 +6,7 @@ const LONGEST: usize = 64 << 10;
 /// Asks `get` for a size with no buffer, and then for the string. Cut at 64 KiB; control characters go.
 pub(crate) fn wide(mut get: impl FnMut(*mut u16, usize) -> usize) -> String {
     let bytes = get(std::ptr::null_mut(), 0);
-    if bytes < 4 || bytes > LONGEST * 16 {
+    if !(4..=LONGEST * 16).contains(&bytes) {
         return String::new();
     }
     let mut units = vec![0u16; bytes.div_ceil(2)];
@@ -19,7 +19,7 @@ pub(crate) fn wide(mut get: impl FnMut(*mut u16, usize) -> usize) -> String {
 /// The same for strings of single bytes.
 pub(crate) fn narrow(mut get: impl FnMut(*mut u8, usize) -> usize) -> String {
     let bytes = get(std::ptr::null_mut(), 0);
-    if bytes < 2 || bytes > LONGEST {
+    if !(2..=LONGEST).contains(&bytes) {
         return String::new();
     }
     let mut text = vec![0u8; bytes];

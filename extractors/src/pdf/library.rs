@@ -126,7 +126,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("some.so");
         let missing = PdfLibrary::find(Some(&path)).expect_err("it is not there");
-        assert_eq!(missing.places, [path.clone()]);
+        assert_eq!(missing.places, std::slice::from_ref(&path));
         assert!(missing.to_string().contains("./x setup"), "{missing}");
         std::fs::write(&path, "x").expect("it is written");
         let library = PdfLibrary::find(Some(&path)).expect("it is there");

@@ -7,11 +7,12 @@ use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::os::fd::FromRawFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use eventmesh_actors::process::{SelfLimits, enter};
 use eventmesh_pdf::{Document, Library, OpenError, RenderError, RenderSize, Step, Wanted};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::time::Instant;
 
 use super::confine;
 use super::protocol::{self, Ask, CHUNK, End, Frame, ProtocolError, Refusal, Task, Told, VERSION};

@@ -304,15 +304,16 @@ impl Worker for PdfWorker {
     }
 }
 
+/// The signal that a process ended by.
+fn signal(error: &PdfError) -> Option<Signal> {
+    use std::os::unix::process::ExitStatusExt;
+    let PdfError::Ended { status, .. } = error else { return None };
+    Signal::from_named_raw(status.signal()?)
+}
+
 /// Whether a process ended because it had no memory: that is how allocators and libpdfium end it.
 fn starved(error: &PdfError) -> bool {
-    use std::os::unix::process::ExitStatusExt;
-    match error {
-        PdfError::Ended { status, .. } => {
-            [Signal::ABORT, Signal::TRAP, Signal::ILL].iter().any(|signal| status.signal() == Some(signal.as_raw()))
-        }
-        _ => false,
-    }
+    signal(error).is_some_and(|signal| [Signal::ABORT, Signal::TRAP, Signal::ILL].contains(&signal))
 }
 
 /// What came of a document in a process that is still there.
@@ -470,11 +471,7 @@ async fn deliver(job: &PdfJob, output: PdfOutput, progress: &Progress) -> Result
 
 /// A process that has used up its time says so by its end.
 fn processor_or(error: PdfError) -> PdfError {
-    use std::os::unix::process::ExitStatusExt;
-    match &error {
-        PdfError::Ended { status, .. } if status.signal() == Some(Signal::XCPU.as_raw()) => PdfError::Processor,
-        _ => error,
-    }
+    if signal(&error) == Some(Signal::XCPU) { PdfError::Processor } else { error }
 }
 
 fn refused(why: Refusal, job: &PdfJob, limit: u64) -> PdfError {

@@ -46,6 +46,13 @@ pub fn escape(text: &str, at_line_start: bool, out: &mut String) {
         }
     }
     let mut start = at_line_start && rest.len() == text.len();
+    // Most text has nothing in it that could be markup, but at its beginning.
+    let mark = |byte: u8| matches!(byte, b'\\' | b'`' | b'[' | b']' | b'*' | b'_' | b'<' | b'~' | b'&');
+    let begins = start && rest.starts_with(['#', '>', '+', '-']);
+    if !begins && !rest.bytes().any(mark) {
+        out.push_str(rest);
+        return;
+    }
     let mut previous = ' ';
     for (at, character) in rest.char_indices() {
         let after = &rest[at + character.len_utf8()..];

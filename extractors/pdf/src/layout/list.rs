@@ -9,18 +9,15 @@ pub(crate) enum Marker {
     Number(String),
 }
 
+/// Signs of items; a lone letter, as some fonts have it, is too often a word.
+const SIGNS: &str = "•◦▪▫‣–—·●○■□❑➢✓∙-*";
+
 /// The marker that a word is, if it is one.
 pub(crate) fn marker(word: &str) -> Option<Marker> {
     let mut characters = word.chars();
-    match (characters.next(), characters.next()) {
-        (
-            Some('•' | '◦' | '▪' | '▫' | '‣' | '–' | '—' | '·' | '●' | '○' | '■' | '□' | '❑' | '➢' | '✓' | '∙' | '-' | '*' | 'o'),
-            None,
-        ) => {
-            // A lone letter is a bullet only in fonts that say so; it is too often a word.
-            return (word != "o").then_some(Marker::Bullet);
-        }
-        _ => {}
+    let (first, second) = (characters.next()?, characters.next());
+    if second.is_none() && SIGNS.contains(first) {
+        return Some(Marker::Bullet);
     }
     let inner = word.strip_prefix('(').unwrap_or(word);
     let inner = inner.strip_suffix(['.', ')']).filter(|_| word.ends_with(['.', ')']))?;

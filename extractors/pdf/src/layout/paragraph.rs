@@ -41,13 +41,13 @@ pub(crate) fn blocks(regions: Vec<Vec<Piece>>) -> Vec<Block> {
                 }
                 Piece::Table { table, .. } => {
                     rows.extend((!line.is_empty()).then(|| row(std::mem::take(&mut line))));
-                    paragraphs(std::mem::take(&mut rows), &mut blocks);
+                    paragraphs(&std::mem::take(&mut rows), &mut blocks);
                     blocks.push(Block::Table(table));
                 }
             }
         }
         rows.extend((!line.is_empty()).then(|| row(line)));
-        paragraphs(rows, &mut blocks);
+        paragraphs(&rows, &mut blocks);
         join_over_columns(&mut blocks, begin);
     }
     blocks
@@ -73,7 +73,7 @@ fn row(segments: Vec<Segment>) -> Row {
 }
 
 /// Gathers the lines of one column.
-fn paragraphs(rows: Vec<Row>, blocks: &mut Vec<Block>) {
+fn paragraphs(rows: &[Row], blocks: &mut Vec<Block>) {
     let mut steps: Vec<f32> =
         rows.windows(2).map(|pair| pair[0].line.baseline - pair[1].line.baseline).filter(|step| *step > 0.5).collect();
     steps.sort_by(f32::total_cmp);
@@ -83,7 +83,7 @@ fn paragraphs(rows: Vec<Row>, blocks: &mut Vec<Block>) {
     let mut known_edges = (0.0, (0.0, 0.0));
     for (index, row) in rows.iter().enumerate() {
         if known_edges.0 != row.line.size {
-            known_edges = (row.line.size, edges(&rows, row.line.size));
+            known_edges = (row.line.size, edges(rows, row.line.size));
         }
         let edges = known_edges.1;
         let goes_on = open.as_ref().is_some_and(|(paragraph, state)| {

@@ -233,7 +233,7 @@ impl Grid {
             }
             let lines: Vec<Vec<Word>> =
                 of_row.iter().map(|cell| cell.iter().map(|index| words[*index].1.clone()).collect()).collect();
-            table.extend(split(lines));
+            table.extend(split(&lines));
         }
         // Columns that nothing stands in are spacing.
         let kept: Vec<usize> = (0..width).filter(|column| table.iter().any(|row| !row[*column].is_empty())).collect();
@@ -271,7 +271,7 @@ fn unite(fields: &mut [usize], a: usize, b: usize) {
 }
 
 /// The rows of one row of a grid: more than one if only the columns are ruled, and entries stand below each other.
-fn split(cells: Vec<Vec<Word>>) -> Vec<Vec<String>> {
+fn split(cells: &[Vec<Word>]) -> Vec<Vec<String>> {
     let lines: Vec<Vec<f32>> = cells.iter().map(|words| baselines(words)).collect();
     let full: Vec<&Vec<f32>> = lines.iter().filter(|lines| !lines.is_empty()).collect();
     let most = full.iter().map(|lines| lines.len()).max().unwrap_or(0);

@@ -58,8 +58,15 @@ const GAP_INSTEAD_OF_SPACES: f32 = 0.17;
 
 /// Cuts the characters of one direction into atoms.
 pub(crate) fn atoms(page: &RawPage, degrees: i32) -> Vec<Atom> {
-    let mut builder =
-        Builder { page, turn: Turn::back(degrees), atoms: Vec::new(), letters: Vec::new(), open: None, gaps: Vec::new(), places: Vec::new() };
+    let mut builder = Builder {
+        page,
+        turn: Turn::back(degrees),
+        atoms: Vec::new(),
+        letters: Vec::new(),
+        open: None,
+        gaps: Vec::new(),
+        places: Vec::new(),
+    };
     for glyph in &page.glyphs {
         let run = &page.runs[glyph.run as usize];
         if run.degrees == degrees {
@@ -208,9 +215,19 @@ impl Builder<'_> {
 
     fn words(&mut self, clusters: &Clusters, open: Open) -> Vec<Word> {
         let em = open.size;
-        let spaced = clusters.places.iter().any(|place| clusters.is_space(place));
+        let (mut spaced, mut widest, mut right) = (false, f32::NEG_INFINITY, f32::INFINITY);
+        for place in &clusters.places {
+            spaced |= clusters.is_space(place);
+            widest = widest.max(place.left - right);
+            right = place.right;
+        }
+        // Where every gap is too small to divide words, only spaces do.
+        let gaps = widest > em * GAP_INSTEAD_OF_SPACES;
+        if !gaps && !spaced {
+            return self.word(clusters, 0, clusters.places.len(), open).into_iter().collect();
+        }
         self.gaps.clear();
-        for pair in clusters.places.windows(2) {
+        for pair in clusters.places.windows(2).take(if gaps { usize::MAX } else { 0 }) {
             if !clusters.is_space(&pair[0]) && !clusters.is_space(&pair[1]) {
                 self.gaps.push((pair[1].left - pair[0].right).clamp(-0.1 * em, 0.6 * em));
             }
@@ -354,11 +371,8 @@ fn strength(character: char) -> Option<bool> {
     if character.is_ascii() {
         return character.is_ascii_alphabetic().then_some(false);
     }
-    match unicode_bidi::bidi_class(character) {
-        BidiClass::R | BidiClass::AL => Some(true),
-        BidiClass::L => Some(false),
-        _ => None,
-    }
+    let class = unicode_bidi::bidi_class(character);
+    if class == BidiClass::L { Some(false) } else { matches!(class, BidiClass::R | BidiClass::AL).then_some(true) }
 }
 
 /// Letters that run from left to right, and numbers.
@@ -409,10 +423,10 @@ fn reverse_runs(words: &mut [Word], direction: Direction) {
         }
         let mut to = from + 1;
         for (index, word) in words.iter().enumerate().skip(from + 1) {
-            match word.direction {
-                Direction::Neutral => {}
-                found if found == direction => to = index + 1,
-                _ => break,
+            if word.direction == direction {
+                to = index + 1;
+            } else if word.direction != Direction::Neutral {
+                break;
             }
         }
         words[from..to].reverse();

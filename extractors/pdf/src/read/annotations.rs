@@ -52,7 +52,7 @@ fn links(open: &OpenPage<'_>, page: &mut RawPage) {
                 continue;
             }
             let action = pdfium.FPDFLink_GetAction(link);
-            let href = if !action.is_null() && u64::from(pdfium.FPDFAction_GetType(action)) == URI {
+            let href = if !action.is_null() && pdfium.FPDFAction_GetType(action) == URI {
                 narrow(|buffer, bytes| pdfium.FPDFAction_GetURIPath(document, action, buffer.cast(), bytes as _) as usize)
             } else {
                 let mut place = pdfium.FPDFLink_GetDest(document, link);
@@ -99,6 +99,7 @@ unsafe fn one(open: &OpenPage<'_>, annotation: FPDF_ANNOTATION, index: u32, page
     let pdfium = open.document.pdfium;
     // SAFETY: by the contract above, and the buffer is as large as is said.
     let text = |key: &str| {
+        // SAFETY: as above.
         wide(|buffer, bytes| unsafe { pdfium.FPDFAnnot_GetStringValue(annotation, key, buffer, bytes as _) as usize })
     };
     // SAFETY: by the contract above.
