@@ -8,6 +8,9 @@ use std::process::{Command, Output, Stdio};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sample.html");
 
+const PDF: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sample.pdf");
+const ENCRYPTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pdf/encrypted.pdf");
+
 fn eventmesh() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_eventmesh"));
     command.env_remove("EVENTMESH_LOG").env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
@@ -102,7 +105,14 @@ fn failures_have_their_exit_code_and_say_what_to_do() {
         (&["extract", &text(&directory)], 4, "is not a file"),
         (&["extract", "http://127.0.0.1:9/"], 4, "failed to fetch http://127.0.0.1:9/"),
         (&["extract", "ftp://example.com/"], 2, "neither http nor https"),
-        (&["extract", &text(&pdf)], 5, "a PDF"),
+        (&["extract", &text(&pdf)], 5, "no PDF, or broken beyond repair"),
+        (&["extract", ENCRYPTED], 5, "needs a password"),
+        (&["extract", "--password", "guess", ENCRYPTED], 5, "not the right one"),
+        (&["extract", "--pdfium", "/nowhere/libpdfium.so", PDF], 9, "./x setup"),
+        (&["pdf", "render", "--page", "9", PDF], 2, "there is no page 9"),
+        (&["pdf", "render", "--dpi", "1200", PDF], 6, "fewer dots per inch"),
+        (&["pdf", "render", SAMPLE], 5, "no PDF"),
+        (&["pdf", "render", PDF, "-o", "/proc/no/such/place"], 8, "failed to write /proc/no/such/place"),
         (&["extract", "--max-page", "1", &text(&large)], 5, "larger than 1 MiB"),
         (&["extract", &text(&broken)], 4, "failed to read"),
         (&["extract", "--timeout", "0.3", &text(&spins)], 6, "still being extracted"),
@@ -277,4 +287,51 @@ fn help_teaches_and_completions_complete() {
     assert!(out(&run(&["extract", "--help"])).contains("Examples:"));
     assert!(out(&run(&["--help"])).contains("Exit codes:"));
     assert!(out(&run(&["completions", "bash"])).contains("_eventmesh"));
+}
+
+#[test]
+fn pdfs_come_from_files_standard_input_and_lists() {
+    let file = run(&["extract", PDF]);
+    assert!(file.status.success() && out(&file).starts_with("# Rooms\n"), "{}", err(&file));
+    let piped = fed(&["extract", "-"], &std::fs::read(PDF).expect("it is there"));
+    assert_eq!(out(&piped), out(&file));
+    let opened = run(&["extract", "--format", "json", "--password", "open sesame", ENCRYPTED]);
+    let document: serde_json::Value = serde_json::from_str(&out(&opened)).expect("JSON");
+    assert_eq!((&document["pdf"]["encrypted"], &document["pages"][1]["number"]), (&true.into(), &2.into()));
+    let list = format!(
+        "{{\"id\": 1, \"source\": \"{PDF}\"}}\n{{\"id\": 2, \"source\": \"{ENCRYPTED}\", \"password\": \"open sesame\"}}\n{{\"id\": 3, \"source\": \"{ENCRYPTED}\"}}\n"
+    );
+    let batch = fed(&["batch", "-"], list.as_bytes());
+    assert_eq!(batch.status.code(), Some(3), "{}", err(&batch));
+    let lines = json_lines(&out(&batch));
+    let line = |id: u64| lines.iter().find(|line| line["id"] == id).expect("a line for each");
+    assert_eq!(line(1)["document"]["text"], line(2)["document"]["text"]);
+    assert_eq!(line(3)["error"]["kind"], "password_required");
+}
+
+#[test]
+fn a_page_is_drawn_to_a_file_or_standard_output() {
+    let drawn = run(&["pdf", "render", "--dpi", "72", PDF]);
+    assert!(drawn.status.success() && drawn.stdout.starts_with(b"\x89PNG"), "{}", err(&drawn));
+    let path = scratch("render").join("page.png");
+    let written = run(&["pdf", "render", "--dpi", "72", PDF, "-o", &path.display().to_string()]);
+    assert!(written.status.success() && written.stdout.is_empty(), "{}", err(&written));
+    assert_eq!(std::fs::read(&path).expect("it is there"), drawn.stdout);
+}
+
+#[test]
+fn the_doctor_finds_what_is_there_and_what_is_not() {
+    let well = run(&["doctor", "--json"]);
+    assert!(well.status.success(), "{}{}", out(&well), err(&well));
+    let findings: serde_json::Value = serde_json::from_str(&out(&well)).expect("JSON");
+    let what = |name: &str| findings.as_array().expect("a list").iter().find(|finding| finding["what"] == name).cloned();
+    for name in ["libpdfium", "html", "pdf", "confinement"] {
+        assert_ne!(what(name).expect("it was looked at")["verdict"], "bad", "{findings}");
+    }
+    let unwell = run(&["doctor", "--pdfium", "/nowhere/libpdfium.so"]);
+    assert_eq!(unwell.status.code(), Some(9));
+    assert!(out(&unwell).contains("BAD  libpdfium"), "{}", out(&unwell));
+    let wrong = run(&["doctor", "--pdfium", PDF]);
+    assert_eq!(wrong.status.code(), Some(9), "{}", out(&wrong));
+    assert!(out(&wrong).contains("not the 159.0.8149"), "{}", out(&wrong));
 }

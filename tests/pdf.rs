@@ -2,7 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "a test may fail")]
 
-mod support;
+#[path = "pdf/make.rs"]
+mod make;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,7 +40,7 @@ impl Host {
 
     /// It still reads what can be read.
     async fn assert_well(&self) {
-        let document = self.document(Request::bytes(support::pdf(&[SAYS_HELLO]))).await.expect("it is read");
+        let document = self.document(Request::bytes(make::pdf(&[SAYS_HELLO]))).await.expect("it is read");
         assert_eq!(document.text, "Hello");
     }
 
@@ -170,7 +171,7 @@ async fn running_heads_and_feet_are_told_apart_and_paragraphs_go_on_over_pages()
     }
     let first: &[u8] = b"BT /F1 12 Tf 40 200 Td (It goes on and on, and is inter-) Tj ET";
     let second: &[u8] = b"BT /F1 12 Tf 40 350 Td (rupted by a page only.) Tj ET";
-    let document = host.document(Request::bytes(support::pdf(&[first, second]))).await.expect("it is read");
+    let document = host.document(Request::bytes(make::pdf(&[first, second]))).await.expect("it is read");
     assert_eq!(document.pages.iter().map(|page| page.continues).collect::<Vec<_>>(), [false, true]);
     assert_eq!(document.text, "It goes on and on, and is interrupted by a page only.");
     host.stop().await;
@@ -207,7 +208,7 @@ async fn scans_are_flagged_and_their_images_come_if_they_are_asked_for() {
 #[tokio::test]
 async fn pages_come_one_by_one_and_once() {
     let host = Host::start(|_| {}).await;
-    let mut reply = host.engine.extract(Request::bytes(support::numbered(40)).stream_pages());
+    let mut reply = host.engine.extract(Request::bytes(make::numbered(40)).stream_pages());
     let mut pages = Vec::new();
     let mut body = None;
     while let Some(chunk) = reply.next().await {
@@ -246,7 +247,7 @@ async fn passwords() {
 #[tokio::test]
 async fn broken_files_are_malformed_and_harm_nobody() {
     let host = Host::start(|_| {}).await;
-    let whole = support::numbered(3);
+    let whole = make::numbered(3);
     let half = whole[..whole.len() / 2].to_vec();
     for bytes in [b"%PDF-1.7".to_vec(), b"%PDF-1.7\n%%EOF".to_vec(), vec![b'%'; 10], half] {
         let bytes = if bytes.starts_with(b"%PDF-") { bytes } else { [b"%PDF-".as_slice(), &bytes].concat() };
@@ -268,13 +269,13 @@ async fn a_document_that_needs_too_much_memory_is_tried_once_with_more_and_then_
         config.pdf.limits.large_address_space = 200 << 20;
     };
     let host = Host::start(small).await;
-    assert_eq!(host.kind(Request::bytes(support::inflating(60 << 20))).await, ErrorKind::ResourceLimit);
+    assert_eq!(host.kind(Request::bytes(make::inflating(60 << 20))).await, ErrorKind::ResourceLimit);
     host.assert_well().await;
     host.assert_unharmed();
     host.stop().await;
     let large = |config: &mut Config| config.pdf.limits.address_space = 160 << 20;
     let host = Host::start(large).await;
-    let document = host.document(Request::bytes(support::inflating(20 << 20))).await.expect("with more, it is read");
+    let document = host.document(Request::bytes(make::inflating(20 << 20))).await.expect("with more, it is read");
     assert!(document.text.starts_with('A'));
     host.assert_unharmed();
     host.stop().await;
@@ -284,7 +285,7 @@ async fn a_document_that_needs_too_much_memory_is_tried_once_with_more_and_then_
 async fn a_document_without_end_is_given_up_at_its_deadline_and_others_go_on() {
     let host = Host::start(|_| {}).await;
     host.assert_well().await;
-    let endless = host.engine.extract(Request::bytes(support::doubling(40)).deadline(Duration::from_millis(700)));
+    let endless = host.engine.extract(Request::bytes(make::doubling(40)).deadline(Duration::from_millis(700)));
     let endless = spawn_named("endless", endless.document());
     for _ in 0..20 {
         host.assert_well().await;
@@ -299,7 +300,7 @@ async fn a_document_without_end_is_given_up_at_its_deadline_and_others_go_on() {
 #[tokio::test]
 async fn a_killed_process_costs_nothing_but_time_and_no_page_comes_twice() {
     let host = Host::start(|config| config.pdf.workers = 1).await;
-    let mut reply = host.engine.extract(Request::bytes(support::numbered(3000)).stream_pages());
+    let mut reply = host.engine.extract(Request::bytes(make::numbered(3000)).stream_pages());
     let (mut expected, mut killed) = (1, 0);
     while let Some(chunk) = reply.next().await {
         match chunk {
@@ -326,7 +327,7 @@ async fn a_killed_process_costs_nothing_but_time_and_no_page_comes_twice() {
 #[tokio::test]
 async fn a_caller_that_goes_leaves_nothing_behind() {
     let host = Host::start(|config| config.pdf.workers = 1).await;
-    let mut reply = host.engine.extract(Request::bytes(support::numbered(3000)).stream_pages());
+    let mut reply = host.engine.extract(Request::bytes(make::numbered(3000)).stream_pages());
     while let Some(chunk) = reply.next().await {
         if let Chunk::Page(page) = chunk
             && page.number == 5

@@ -40,7 +40,7 @@ fn hostile(address: u32, body: &str, more: &str) -> Guest {
     let text = format!(
         r#"(module
             (memory (export "memory") 4)
-            (func (export "abi_version") (result i32) i32.const 1)
+            (func (export "abi_version") (result i32) i32.const 2)
             (func (export "alloc") (param i32) (result i32) i32.const {address})
             (func $extract (export "extract") (param i32 i32) (result i64) {body})
             (func (export "free") (param i32 i32))
