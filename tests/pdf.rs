@@ -269,13 +269,14 @@ async fn a_document_that_needs_too_much_memory_is_tried_once_with_more_and_then_
         config.pdf.limits.large_address_space = 200 << 20;
     };
     let host = Host::start(small).await;
-    assert_eq!(host.kind(Request::bytes(make::inflating(60 << 20))).await, ErrorKind::ResourceLimit);
+    assert_eq!(host.kind(Request::bytes(make::inflating(60 << 20).expect("it is made"))).await, ErrorKind::ResourceLimit);
     host.assert_well().await;
     host.assert_unharmed();
     host.stop().await;
     let large = |config: &mut Config| config.pdf.limits.address_space = 160 << 20;
     let host = Host::start(large).await;
-    let document = host.document(Request::bytes(make::inflating(20 << 20))).await.expect("with more, it is read");
+    let document =
+        host.document(Request::bytes(make::inflating(20 << 20).expect("it is made"))).await.expect("with more, it is read");
     assert!(document.text.starts_with('A'));
     host.assert_unharmed();
     host.stop().await;

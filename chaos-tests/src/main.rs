@@ -130,6 +130,8 @@ fn minutes(text: &str) -> Result<Duration, String> {
 }
 
 fn main() -> ExitCode {
+    // Started to read PDFs, it is nothing else.
+    eventmesh::worker_main();
     let cli = Cli::parse();
     if let Command::Victim { stray } = cli.command {
         // Before everything else: it is single-threaded, and ties its life to its parent's first thing.

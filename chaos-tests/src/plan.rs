@@ -45,6 +45,8 @@ pub enum FaultKind {
     Poison,
     /// An operator replaces children by hand.
     Retire,
+    /// A library that workers load is not there any more.
+    LibraryGone,
 }
 
 impl FaultKind {
@@ -70,6 +72,7 @@ impl FaultKind {
             Self::CallersLeave => "callers_leave",
             Self::Poison => "poison",
             Self::Retire => "retire",
+            Self::LibraryGone => "library_gone",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The real level: real workers, processes and engines to be tried.
 
 pub mod engine;
+pub mod pdfs;
 pub mod processes;
 pub mod wasm;
 
@@ -90,6 +91,9 @@ pub enum StartError {
     /// The processes of its workers.
     #[error(transparent)]
     Process(#[from] eventmesh_actors::process::ProcessError),
+    /// What reads PDFs.
+    #[error(transparent)]
+    Library(#[from] eventmesh_extractors::pdf::LibraryMissing),
     /// The engine.
     #[error(transparent)]
     Engine(#[from] eventmesh::StartError),

@@ -16,6 +16,7 @@ use crate::load::Load;
 use crate::plan::{FaultKind, FaultPlan};
 use crate::real::StartError;
 use crate::real::engine::EngineTarget;
+use crate::real::pdfs::PdfTarget;
 use crate::real::processes::ProcessTarget;
 use crate::real::wasm::WasmTarget;
 use crate::report::Report;
@@ -57,13 +58,14 @@ enum Kind {
     Recycle,
     Engine,
     Processes,
+    Pdf,
     Orphans,
     Escalation,
     Ledger,
 }
 
 /// All of them.
-pub const SCENARIOS: [Scenario; 8] = [
+pub const SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "sim",
         what: "the engine's own books under virtual time, one seed; `eventmesh-chaos sim` runs thousands",
@@ -116,6 +118,22 @@ pub const SCENARIOS: [Scenario; 8] = [
         kind: Kind::Processes,
     },
     Scenario {
+        name: "pdf",
+        what: "the processes that read PDFs, fed bombs, killed, frozen, leaking, without their library",
+        kinds: &[
+            FaultKind::Kill,
+            FaultKind::Freeze,
+            FaultKind::Leak,
+            FaultKind::Panic,
+            FaultKind::Break,
+            FaultKind::Hang,
+            FaultKind::LibraryGone,
+            FaultKind::Retire,
+            FaultKind::StarveClock,
+        ],
+        kind: Kind::Pdf,
+    },
+    Scenario {
         name: "orphans",
         what: "an engine is killed with its processes running: they die with it, or are swept by the next",
         kinds: &[],
@@ -162,7 +180,7 @@ impl Scenario {
         match self.kind {
             Kind::Sim => SimRun::of_seed(order.seed).plan,
             Kind::Orphans | Kind::Escalation | Kind::Ledger => FaultPlan::default(),
-            Kind::Wasm | Kind::Recycle | Kind::Engine | Kind::Processes => {
+            Kind::Wasm | Kind::Recycle | Kind::Engine | Kind::Processes | Kind::Pdf => {
                 let length = u64::try_from(order.chaos.as_millis()).unwrap_or(u64::MAX);
                 // Five faults in a second: enough to overlap, few enough to be told apart.
                 let count = usize::try_from(length / 200).unwrap_or(usize::MAX).clamp(4, 5000);
@@ -207,6 +225,10 @@ impl Scenario {
             Kind::Engine => (Arc::new(EngineTarget::start(256 << 20).await?), None),
             Kind::Processes => {
                 let target = ProcessTarget::start(2, &order.program, directory.path(), Arc::clone(&board), order.seed).await?;
+                (Arc::new(target), Some(board))
+            }
+            Kind::Pdf => {
+                let target = PdfTarget::start(2, directory.path(), Arc::clone(&board), order.seed).await?;
                 (Arc::new(target), Some(board))
             }
         };

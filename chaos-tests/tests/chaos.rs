@@ -55,7 +55,7 @@ fn what_is_switched_off_is_missed() {
 /// One after the other: each of them takes all processors, descriptors or memory there is.
 #[test]
 fn real_trees_keep_their_promises() {
-    for (scenario, seed) in [("wasm", "3"), ("recycle", "1"), ("engine", "2"), ("processes", "5")] {
+    for (scenario, seed) in [("wasm", "3"), ("recycle", "1"), ("engine", "2"), ("processes", "5"), ("pdf", "4")] {
         let (code, kept) = run(scenario, &["--seed", seed, "--minutes", "0.1"]);
         let report = kept.report;
         assert_eq!(code, Some(0), "{scenario}: {:#?}", report.broken());

@@ -1,6 +1,6 @@
-//! PDFs made by hand, for tests that need one to be exactly so.
+//! PDFs made by hand, where one has to be exactly so.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
@@ -33,11 +33,11 @@ pub(crate) fn numbered(pages: usize) -> Vec<u8> {
 }
 
 /// A PDF whose only page is some kilobytes that become `bytes` of text operators.
-pub(crate) fn inflating(bytes: usize) -> Vec<u8> {
+pub(crate) fn inflating(bytes: usize) -> io::Result<Vec<u8>> {
     let operators = b"BT /F1 9 Tf 9 9 Td (A) Tj ET ".repeat(bytes / 29);
     let mut once = ZlibEncoder::new(Vec::new(), Compression::best());
-    once.write_all(&operators).expect("it compresses");
-    let packed = once.finish().expect("it ends");
+    once.write_all(&operators)?;
+    let packed = once.finish()?;
     let mut pdf = Writer::new();
     pdf.object(1, b"<< /Type /Catalog /Pages 2 0 R >>");
     pdf.object(2, b"<< /Type /Pages /Kids [4 0 R] /Count 1 >>");
@@ -47,7 +47,7 @@ pub(crate) fn inflating(bytes: usize) -> Vec<u8> {
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 400 400] /Resources << /Font << /F1 3 0 R >> >> /Contents 5 0 R >>",
     );
     pdf.stream(5, "/Filter /FlateDecode", &packed);
-    pdf.finish()
+    Ok(pdf.finish())
 }
 
 /// A PDF whose only page draws a form that draws the next one twice, `deep` times: two to that power in all.

@@ -243,6 +243,7 @@ impl Target for ProcessTarget {
             | FaultKind::NoFiles
             | FaultKind::StarveClock
             | FaultKind::CallersLeave
+            | FaultKind::LibraryGone
             | FaultKind::Poison => false,
         }
     }

@@ -80,7 +80,8 @@ impl Inflicter {
             | FaultKind::DiskFull
             | FaultKind::CallersLeave
             | FaultKind::Poison
-            | FaultKind::Retire => {
+            | FaultKind::Retire
+            | FaultKind::LibraryGone => {
                 self.board.as_ref().is_some_and(|board| board.turn_on(fault.kind)) || self.target.inflict(&fault)
             }
         };
@@ -124,7 +125,8 @@ impl Inflicter {
             | FaultKind::DiskFull
             | FaultKind::CallersLeave
             | FaultKind::Poison
-            | FaultKind::Retire => self.target.relieve(fault),
+            | FaultKind::Retire
+            | FaultKind::LibraryGone => self.target.relieve(fault),
         }
     }
 

@@ -46,6 +46,7 @@ impl World {
             | FaultKind::DiskFull
             | FaultKind::StarveClock
             | FaultKind::CallersLeave
+            | FaultKind::LibraryGone
             | FaultKind::Poison => self.turn_on(number),
         }
     }
