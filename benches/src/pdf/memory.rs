@@ -88,12 +88,13 @@ async fn peak(all: &[PathBuf], report: &mut Report) -> Result<(), Error> {
 
 async fn after(all: &[PathBuf], report: &mut Report) -> Result<(), Error> {
     let engine = engine(1, |_| {}).await?;
-    let mut held: BTreeMap<u64, &PathBuf> = BTreeMap::new();
+    let (mut held, mut private) = (BTreeMap::<u64, &PathBuf>::new(), 0);
     for path in all {
         let _ = engine.extract(request(path)).document().await;
         tokio::time::sleep(Duration::from_millis(50)).await;
         for pid in workers() {
             held.insert(field(&format!("/proc/{pid}/status"), "VmRSS:"), path);
+            private = private.max(field(&format!("/proc/{pid}/smaps_rollup"), "Pss:"));
         }
     }
     engine.shutdown(Duration::from_secs(5)).await;
@@ -101,6 +102,7 @@ async fn after(all: &[PathBuf], report: &mut Report) -> Result<(), Error> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         report.row([("what", json!("RSS of a worker 50 ms after")), ("document", json!(name)), ("mib", json!(mib(*bytes)))]);
     }
+    report.row([("what", json!("PSS of a worker 50 ms after any document")), ("mib", json!(mib(private)))]);
     let most = held.keys().next_back().copied().unwrap_or(0);
     report.at_most("RSS of a worker 50 ms after any document, MB", f64_of(most) / 1e6, 15.0);
     Ok(())

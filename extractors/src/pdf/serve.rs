@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufReader, Write};
-use std::os::fd::FromRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -90,8 +90,9 @@ fn complain(what: &str) {
 
 /// Everything that needs files comes first, then they are given up.
 fn start(library: &Path, fonts: &[&str], purge: fn()) -> Result<(Library, Trim, Told), String> {
-    let trim = Trim::new(purge);
+    let mut trim = Trim::new(purge);
     let library = Library::load(library, fonts).map_err(|error| error.to_string())?;
+    trim.learn();
     let confinement = confine::confine(fonts);
     Ok((library, trim, Told::Ready { version: VERSION, confinement }))
 }
@@ -102,6 +103,9 @@ fn tell(socket: &mut File, told: &Told) -> Result<(), ProtocolError> {
 
 fn converse(socket: &mut File, library: &Library, trim: &Trim) -> Result<(), ProtocolError> {
     loop {
+        if !comes_soon(socket) {
+            trim.at_rest();
+        }
         let mut input = BufReader::with_capacity(64 << 10, &*socket);
         let Some(body) = protocol::receive(&mut input)? else { return Ok(()) };
         let ask = match protocol::decode::<Ask>(&body)? {
@@ -127,6 +131,16 @@ fn converse(socket: &mut File, library: &Library, trim: &Trim) -> Result<(), Pro
         }
     }
 }
+
+/// Whether there is something to be read from the socket, or will be before this process may be taken to be at rest.
+fn comes_soon(socket: &File) -> bool {
+    let mut wait = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, which is ours.
+    unsafe { libc::poll(&raw mut wait, 1, REST) != 0 }
+}
+
+/// Milliseconds without work after which a process is at rest.
+const REST: i32 = 20;
 
 /// Takes in a document of `length` bytes.
 fn document(input: &mut impl io::Read, length: u64) -> Result<Vec<u8>, ProtocolError> {
