@@ -237,6 +237,7 @@ impl Run {
                 _ => rows.push((baseline, entries)),
             }
         }
+        self.join_header(segments, &mut rows);
         let right_to_left =
             runs_back(rows.iter().flat_map(|(_, entries)| entries).flatten().flat_map(|index| &segments[*index].words));
         if right_to_left {
@@ -247,6 +248,32 @@ impl Run {
             cell_text(&words)
         };
         rows.iter().map(|(_, entries)| entries.iter().map(text).collect()).collect()
+    }
+}
+
+/// Lines of a header, at most.
+const HEADER: usize = 6;
+
+impl Run {
+    /// Makes one row of the lines above the first row of numbers, if they are the lines of a header: close together, and not
+    /// all of them filled.
+    fn join_header(&self, segments: &[Segment], rows: &mut Vec<(f32, Vec<Vec<usize>>)>) {
+        let numeric = |row: &[Vec<usize>]| row.iter().flatten().any(|index| is_number(&segments[*index]));
+        let first = rows.iter().position(|(_, row)| numeric(row)).unwrap_or(0);
+        if !(2..=HEADER).contains(&first) {
+            return;
+        }
+        let close = rows[..first].windows(2).all(|pair| pair[0].0 - pair[1].0 <= 1.5 * self.size);
+        let partly = rows[..first - 1].iter().all(|(_, row)| row.iter().any(Vec::is_empty));
+        if !close || !partly {
+            return;
+        }
+        let rest = rows.split_off(first);
+        let baseline = rows.last().map_or(0.0, |(baseline, _)| *baseline);
+        let header = (0..self.columns.len()).map(|column| rows.iter().flat_map(|(_, row)| row[column].clone()).collect());
+        let header = (baseline, header.collect());
+        *rows = rest;
+        rows.insert(0, header);
     }
 }
 
