@@ -161,3 +161,169 @@ fn ruled_tables(page: &RawPage, turn: &Turn, atoms: &mut Vec<Atom>) -> Vec<(Tabl
     atoms.retain(|atom| !atom.words.is_empty());
     tables
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::raw::{Glyph, Run};
+
+    /// A page of 600 by 800 points with these lines, each character 5 points wide and 10 high.
+    fn page(lines: &[(f32, f32, &str)]) -> RawPage {
+        let run = Run { size: 10.0, degrees: 0, bold: false, italic: false, monospaced: false, font: 0, content: None };
+        let bounds = Rect { left: 0.0, bottom: 0.0, right: 600.0, top: 800.0 };
+        let mut page = RawPage { width: 600.0, height: 800.0, bounds, runs: vec![run], ..RawPage::default() };
+        for (x, y, text) in lines {
+            for (index, character) in text.chars().enumerate() {
+                let left = x + 5.0 * index as f32;
+                let cell = Rect { left, bottom: y - 2.0, right: left + 5.0, top: y + 8.0 };
+                page.glyphs.push(Glyph { character, origin: (left, *y), cell, run: 0 });
+            }
+        }
+        page
+    }
+
+    /// Paragraphs as lines, tables as rows in brackets.
+    fn read(page: &RawPage) -> Vec<String> {
+        let laid = layout(page);
+        let of = |block: &Block| match block {
+            Block::Paragraph(paragraph) => vec![paragraph.text().0],
+            Block::Table(table) => table.rows.iter().map(|row| format!("[{}]", row.join("|"))).collect(),
+        };
+        laid.blocks.iter().chain(&laid.aside).flat_map(of).collect()
+    }
+
+    const LEFT: [&str; 4] = [
+        "The first column has four lines of",
+        "running text that nearly fill it up",
+        "to its end and are read before all",
+        "that stands beside them on the page.",
+    ];
+    const RIGHT: [&str; 4] = [
+        "The second column is as long as the",
+        "first, its lines stand level with it",
+        "and it is read when the first one",
+        "is over, whatever else may be here.",
+    ];
+
+    fn column(x: f32, lines: &[&'static str]) -> Vec<(f32, f32, &'static str)> {
+        lines.iter().enumerate().map(|(index, line)| (x, 700.0 - 12.0 * index as f32, *line)).collect()
+    }
+
+    #[test]
+    fn columns_are_read_one_after_the_other_however_they_were_drawn() {
+        let (left, right) = (column(40.0, &LEFT), column(320.0, &RIGHT));
+        let expected = [LEFT.join(" "), RIGHT.join(" ")];
+        let drawn_by_columns = [left.clone(), right.clone()].concat();
+        assert_eq!(read(&page(&drawn_by_columns)), expected);
+        let drawn_backwards = [right.clone(), left.clone()].concat();
+        assert_eq!(read(&page(&drawn_backwards)), expected);
+        let shuffled: Vec<_> = [3, 0, 2, 1].into_iter().flat_map(|row| [right[row], left[(row + 2) % 4]]).collect();
+        assert_eq!(read(&page(&shuffled)), expected);
+    }
+
+    #[test]
+    fn what_lies_across_columns_parts_them() {
+        let mut lines = column(40.0, &LEFT);
+        lines.extend(column(320.0, &RIGHT));
+        lines.insert(
+            0,
+            (40.0, 740.0, "A line over both of the columns that goes on to the very end of the second one, as headings do"),
+        );
+        let below: Vec<_> =
+            column(40.0, &LEFT).into_iter().chain(column(320.0, &RIGHT)).map(|(x, y, text)| (x, y - 200.0, text)).collect();
+        lines.push((
+            40.0,
+            600.0,
+            "A line between them that goes on to the very end of the second one as well, as pictures' titles do",
+        ));
+        lines.extend(below);
+        let read = read(&page(&lines));
+        let places: Vec<usize> = ["A line over", "The first", "The second", "A line between"]
+            .iter()
+            .map(|begin| read.iter().position(|block| block.starts_with(begin)).expect("it is there"))
+            .collect();
+        assert!(places.is_sorted(), "{read:#?}");
+        assert_eq!(read.iter().filter(|block| block.starts_with("The second")).count(), 2, "{read:#?}");
+    }
+
+    #[test]
+    fn numbers_below_each_other_are_a_table() {
+        let rows = [("Name", "Size", "Count"), ("alpha", "12", "7"), ("beta", "130", "44"), ("gamma", "9", "1")];
+        let lines: Vec<(f32, f32, &str)> = rows
+            .iter()
+            .enumerate()
+            .flat_map(|(index, (a, b, c))| {
+                let y = 700.0 - 14.0 * index as f32;
+                [(40.0, y, *a), (140.0, y, *b), (240.0, y, *c)]
+            })
+            .collect();
+        assert_eq!(read(&page(&lines)), ["[Name|Size|Count]", "[alpha|12|7]", "[beta|130|44]", "[gamma|9|1]"]);
+    }
+
+    #[test]
+    fn rules_make_cells() {
+        let mut page = page(&[
+            (45.0, 700.0, "long entry"),
+            (45.0, 688.0, "of two lines"),
+            (145.0, 700.0, "x"),
+            (45.0, 660.0, "y"),
+            (145.0, 660.0, "z"),
+        ]);
+        let rule = |left, bottom, right, top, upright| Rule { rect: Rect { left, bottom, right, top }, upright };
+        for y in [720.0, 675.0, 650.0] {
+            page.rules.push(rule(40.0, y, 240.0, y, false));
+        }
+        for x in [40.0, 140.0, 240.0] {
+            page.rules.push(rule(x, 650.0, x, 720.0, true));
+        }
+        assert_eq!(read(&page), ["[long entry of two lines|x]", "[y|z]"]);
+    }
+
+    #[test]
+    fn letters_that_are_spaced_are_words_and_right_to_left_is_turned() {
+        let spaced: String = "W I D E".to_owned();
+        assert_eq!(read(&page(&[(40.0, 700.0, "plain words")])), ["plain words"]);
+        assert_eq!(read(&page(&[(40.0, 700.0, &spaced)])), ["W I D E"], "spaces that are drawn are spaces");
+        let mut wide = page(&[(40.0, 700.0, "WIDEWORDS")]);
+        // Every letter two points further, and four more after the fourth.
+        for (index, glyph) in wide.glyphs.iter_mut().enumerate() {
+            let shift = 2.0 * index as f32 + if index > 3 { 4.0 } else { 0.0 };
+            (glyph.cell.left, glyph.cell.right, glyph.origin.0) =
+                (glyph.cell.left + shift, glyph.cell.right + shift, glyph.origin.0 + shift);
+        }
+        assert_eq!(read(&wide), ["WIDE WORDS"]);
+        // As it stands on the page, from left to right.
+        assert_eq!(read(&page(&[(40.0, 700.0, "םולש 42")])), ["42 שלום"]);
+    }
+
+    proptest! {
+        /// Whatever stands wherever: it comes out, every letter of it, and nothing panics.
+        #[test]
+        fn nothing_is_lost(
+            words in prop::collection::vec((0.0f32..600.0, 0.0f32..800.0, "[a-zא-ת0-9]{1,8}"), 0..120),
+            rules in prop::collection::vec((0.0f32..600.0, 0.0f32..800.0, 0.0f32..300.0, any::<bool>()), 0..40),
+            degrees in prop::sample::select(vec![0, 90, 180, 270, 33]),
+        ) {
+            let lines: Vec<(f32, f32, &str)> = words.iter().map(|(x, y, text)| (*x, *y, text.as_str())).collect();
+            let mut page = page(&lines);
+            page.runs[0].degrees = degrees;
+            for (x, y, length, upright) in rules {
+                let rect = if upright {
+                    Rect { left: x, bottom: y, right: x, top: y + length }
+                } else {
+                    Rect { left: x, bottom: y, right: x + length, top: y }
+                };
+                page.rules.push(Rule { rect, upright });
+            }
+            let sorted = |text: String| {
+                let mut letters: Vec<char> = text.chars().filter(|character| character.is_alphanumeric()).collect();
+                letters.sort_unstable();
+                letters
+            };
+            let all = words.iter().map(|(_, _, text)| text.as_str()).collect::<String>();
+            prop_assert_eq!(sorted(read(&page).concat()), sorted(all));
+        }
+    }
+}

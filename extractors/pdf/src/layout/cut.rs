@@ -4,6 +4,8 @@
 //! or another set of columns, parts the page into bands, each of which is looked at again. Whether a band is read column by
 //! column is decided by the order in which it was drawn where that says anything, and else by what it looks like.
 
+use std::collections::BTreeSet;
+
 use super::aligned::switches;
 use super::block::Table;
 use super::row::Segment;
@@ -295,7 +297,7 @@ impl Cut<'_> {
         let least = left.len().min(right.len());
         let down = if switches <= 1.max(least / 2) {
             least >= 2 || prose || (switches <= 1 && self.lines(&left).max(self.lines(&right)) >= 2)
-        } else if switches + 1 >= 2 * least {
+        } else if self.by_rows(group, x) {
             // Text that was drawn line by line through all columns is rare, and plain to see.
             (prose && least >= 6) || self.blocks(&left, &right)
         } else {
@@ -304,6 +306,23 @@ impl Cut<'_> {
         // Drawn right to left, where text runs so.
         let (first, second) = if self.runs_back(group) { (right, left) } else { (left, right) };
         down.then_some((parallel, first, second))
+    }
+
+    /// Whether it was drawn row by row: of nearly all rows with pieces on both sides, the two came one after the other.
+    fn by_rows(&self, group: &[usize], x: f32) -> bool {
+        let mut drawn: Vec<(usize, usize, bool)> = group
+            .iter()
+            .filter_map(|index| match &self.pieces[*index] {
+                Piece::Segment(segment) => Some((segment.order, segment.row, segment.rect.middle().0 < x)),
+                Piece::Table { .. } => None,
+            })
+            .collect();
+        drawn.sort_unstable();
+        let follow = drawn.windows(2).filter(|pair| pair[0].1 == pair[1].1 && pair[0].2 && !pair[1].2).count();
+        let rows =
+            |left: bool| drawn.iter().filter(|(_, _, side)| *side == left).map(|(_, row, _)| *row).collect::<BTreeSet<_>>();
+        let both = rows(true).intersection(&rows(false)).count();
+        both > 0 && follow * 10 >= both * 8
     }
 
     fn runs_back(&self, group: &[usize]) -> bool {
