@@ -60,8 +60,8 @@ pub struct PdfConfig {
     /// Directories of fonts for documents that lack their own; only pictures of pages show them. Default none: then every
     /// machine draws the same.
     pub fonts: Vec<String>,
-    /// Bytes of memory that all PDFs waiting and being read are expected to take: 1 MiB and four times the file, each at
-    /// most 512 MiB. Default 2 GiB.
+    /// Bytes of memory that all PDFs waiting and being read are expected to take: 1 MiB and four times the file, the latter
+    /// at most 512 MiB. Default 2 GiB.
     pub max_bytes: u64,
     /// Bytes of content of one PDF that is not streamed. Default 256 MiB.
     pub max_content: u64,

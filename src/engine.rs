@@ -278,7 +278,7 @@ impl Engine {
     }
 
     /// Stops: no new requests, those at work may end within `grace`, the rest is told that it will not, and the
-    /// workers are stopped. Takes at most `grace` and six seconds more.
+    /// workers are stopped. Takes at most `grace` and eleven seconds more.
     pub async fn shutdown(&self, grace: Duration) {
         self.inner.admission.close();
         if timeout(grace, self.inner.admission.empty()).await.is_err() {

@@ -38,7 +38,7 @@ pub use engine::{Engine, EngineBuilder, EngineSnapshot, PdfSnapshot, SandboxSnap
 pub use error::{Error, ErrorKind};
 pub use eventmesh_actors as actors;
 pub use eventmesh_actors::Priority;
-pub use eventmesh_extractors::pdf::PdfLimits;
+pub use eventmesh_extractors::pdf::{Password, PdfLimits};
 pub use eventmesh_extractors::wasm::ArtifactCache;
 pub use eventmesh_extractors::{
     Attachment, Document, Field, Image, Json, Link, Metadata, Note, OutlineItem, Page, PageImage, PageType, PdfFacts, Table,

@@ -1,5 +1,6 @@
 //! PDFs: the pool that reads them, and how their pages become a [`Document`].
 
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -82,14 +83,18 @@ impl Pdf {
         let pdf = &config.pdf;
         let library = PdfLibrary::find(pdf.library.as_deref()).map_err(Missing::Library)?;
         let program = match &pdf.program {
-            Some(path) => PdfProgram::At(path.clone()),
+            // It is started elsewhere.
+            Some(path) => PdfProgram::At(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
             None if CAN_BE_WORKER.load(Ordering::Relaxed) => PdfProgram::ThisOne,
             None => return Err(Missing::Program),
         };
-        let scratch = pdf.scratch.clone().unwrap_or_else(scratch);
+        let scratch = match &pdf.scratch {
+            Some(directory) => directory.clone(),
+            None => scratch().map_err(Missing::Scratch)?,
+        };
         let host = ProcessHost::open(&scratch).map_err(|error| Missing::Scratch(error.to_string()))?;
         let mut spec = PdfSpec::new(program, library.path.clone(), host.clone(), pdf.limits);
-        spec.fonts.clone_from(&pdf.fonts);
+        spec.fonts = pdf.fonts.iter().map(absolute).collect();
         let limits = MemoryLimits { soft: Some(pdf.limits.resident), ..MemoryLimits::NONE };
         let pool = PoolSpec {
             max_waiting: config.max_requests,
@@ -125,18 +130,35 @@ impl Pdf {
     }
 }
 
-/// Where scratch directories are, if nobody says.
-fn scratch() -> PathBuf {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|directory| directory.is_absolute());
-    match runtime {
-        Some(directory) if directory.is_dir() => directory.join("eventmesh"),
-        _ => std::env::temp_dir().join(format!("eventmesh-{}", rustix::process::getuid().as_raw())),
+fn absolute(directory: &String) -> String {
+    let absolute = std::path::absolute(directory).ok().and_then(|path| path.into_os_string().into_string().ok());
+    absolute.unwrap_or_else(|| directory.clone())
+}
+
+/// Where scratch directories are, if nobody says. Nobody else may have made it, or write to it: in a temporary directory
+/// that all share, somebody could.
+fn scratch() -> Result<PathBuf, String> {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let user = rustix::process::getuid().as_raw();
+    let directory = match runtime.filter(|directory| directory.is_absolute() && directory.is_dir()) {
+        Some(directory) => directory.join("eventmesh"),
+        None => std::env::temp_dir().join(format!("eventmesh-{user}")),
+    };
+    let why = |error: std::io::Error| format!("{}: {error}", directory.display());
+    match std::fs::DirBuilder::new().mode(0o700).create(&directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(why(error)),
+        Ok(()) | Err(_) => {}
     }
+    let found = std::fs::symlink_metadata(&directory).map_err(why)?;
+    if !found.is_dir() || found.uid() != user || found.mode() & 0o022 != 0 {
+        return Err(format!("{} belongs to somebody else, or others may write to it; set pdf.scratch", directory.display()));
+    }
+    Ok(directory)
 }
 
 /// What a PDF is expected to take, in bytes. A rule to begin with; the limits of its process are the guard.
-pub(crate) fn expected_bytes(file: usize) -> u64 {
-    (1 << 20) + (4 * file as u64).min(512 << 20)
+pub(crate) fn expected_bytes(file: u64) -> u64 {
+    (1 << 20) + file.saturating_mul(4).min(512 << 20)
 }
 
 /// Puts pages together to a document.
@@ -191,8 +213,7 @@ impl Assembly {
             }
         }
         document.tables.extend(page.tables.iter().cloned());
-        let images: usize = page.images.iter().map(|image| image.data.len()).sum();
-        self.bytes += 2 * (page.markdown.len() + page.text.len()) as u64 + images as u64;
+        self.bytes += held(page);
         self.bytes
     }
 
@@ -215,6 +236,17 @@ impl Assembly {
         self.document.pdf = Some(self.facts);
         self.document
     }
+}
+
+/// Bytes that a page takes, roughly: its content is held by itself and in the whole.
+fn held(page: &Page) -> u64 {
+    let cells = page.tables.iter().flat_map(|table| table.rows.iter().chain([&table.header])).flatten();
+    let cells: usize = cells.map(|cell| cell.len() + 24).sum();
+    let links: usize = page.links.iter().map(|link| link.href.len() + link.text.len() + 72).sum();
+    let twice = page.markdown.len() + page.text.len() + cells + links;
+    let notes: usize = page.notes.iter().map(|note| note.text.len() + note.kind.len() + 72).sum();
+    let images: usize = page.images.iter().map(|image| image.data.len() + 64).sum();
+    (2 * twice + notes + images + size_of::<Page>()) as u64
 }
 
 /// The first heading of Markdown, without its markup.

@@ -11,13 +11,13 @@
 use std::error::Error as StdError;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
 use eventmesh_actors::{Demand, LeaseError, Priority, RunError};
 use eventmesh_extractors::Hints;
-use eventmesh_extractors::pdf::{PdfJob, PdfOutput, PdfTask};
+use eventmesh_extractors::pdf::{Password, PdfJob, PdfOutput, PdfTask};
 use eventmesh_extractors::wasm::{Job, PageError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -130,14 +130,14 @@ impl Work<'_> {
     async fn pdf(
         &self,
         task: PdfTask,
-        password: Option<String>,
+        password: Option<Password>,
         stream: bool,
         url: Option<String>,
         late: &Late<'_>,
     ) -> Result<Timing, Error> {
         let pdf = self.inner.pdf.require()?;
         let (out, mut found) = mpsc::channel(PAGES);
-        let sent = Arc::new(AtomicU32::new(0));
+        let sent = Arc::new(AtomicU64::new(0));
         let extracts = matches!(task, PdfTask::Extract { .. });
         let job = || PdfJob {
             document: self.page.clone(),
@@ -147,20 +147,20 @@ impl Work<'_> {
             out: out.clone(),
             sent: Arc::clone(&sent),
         };
-        let run = pdf.pool.run(self.demand(pdf::expected_bytes(self.page.len())), job);
+        let run = pdf.pool.run(self.demand(pdf::expected_bytes(self.page.len() as u64)), job);
         tokio::pin!(run);
         let mut assembly = Assembly::default();
         let limit = self.inner.config.pdf.max_content;
         let done = loop {
             tokio::select! {
                 biased;
-                Some(output) = found.recv() => self.hand_on(output, &mut assembly, stream, limit).await?,
+                Some(output) = found.recv() => self.hand_on(output, &mut assembly, stream, limit, late).await?,
                 done = &mut run => break done.map_err(|error| failure(error, late, pdf::failure))?,
             }
         };
         // What had been found before the end.
         while let Ok(output) = found.try_recv() {
-            self.hand_on(output, &mut assembly, stream, limit).await?;
+            self.hand_on(output, &mut assembly, stream, limit, late).await?;
         }
         let timing = self.timing(done.ran);
         if extracts {
@@ -169,10 +169,22 @@ impl Work<'_> {
         Ok(timing)
     }
 
-    async fn hand_on(&self, output: PdfOutput, assembly: &mut Assembly, stream: bool, limit: u64) -> Result<(), Error> {
+    async fn hand_on(
+        &self,
+        output: PdfOutput,
+        assembly: &mut Assembly,
+        stream: bool,
+        limit: u64,
+        late: &Late<'_>,
+    ) -> Result<(), Error> {
+        // A caller that does not take what it asked for has until its deadline, too.
+        let send = async |chunk| {
+            let sent = timeout_at(self.deadline, self.reply.send(chunk)).await;
+            sent.map_err(|_| late("waiting for its caller to take what had been read"))
+        };
         match output {
             PdfOutput::Opened(opened) => assembly.open(*opened),
-            PdfOutput::Picture(part) => self.reply.send(Chunk::Picture(part)).await,
+            PdfOutput::Picture(part) => send(Chunk::Picture(part)).await?,
             PdfOutput::Page(page) => {
                 if assembly.see(&page, !stream) > limit {
                     let message =
@@ -180,7 +192,7 @@ impl Work<'_> {
                     return Err(Error::new(ErrorKind::TooLarge, message));
                 }
                 if stream {
-                    self.reply.send(Chunk::Page(page)).await;
+                    send(Chunk::Page(page)).await?;
                 } else {
                     assembly.keep(*page);
                 }

@@ -115,14 +115,13 @@ impl Reply {
     /// # Errors
     /// The error that ended the reply.
     pub async fn document(mut self) -> Result<Answer, Error> {
-        let (mut head, mut document, mut pages) = (None, None, Vec::new());
+        let (mut head, mut document, mut pages, mut picture) = (None, None, Vec::new(), false);
         while let Some(chunk) = self.next().await {
             match chunk {
                 Chunk::Head(found) => head = Some(found),
-                // Whoever asked for pages one by one and now for the whole gets the whole.
+                // Whoever asked for pages one by one and now for the whole gets all of them; the whole has no text of its own.
                 Chunk::Page(page) => pages.push(*page),
-                // Whoever asks for a picture reads it as it comes.
-                Chunk::Picture(_) => {}
+                Chunk::Picture(_) => picture = true,
                 Chunk::Body(body) => document = Some(*body),
                 Chunk::Error(error) => return Err(error),
                 Chunk::Done(timing) => {
@@ -131,6 +130,10 @@ impl Reply {
                             document.pages.append(&mut pages);
                             Ok(Answer { head, document, timing })
                         }
+                        (_, _) if picture => Err(Error::new(
+                            ErrorKind::InvalidRequest,
+                            "a picture was asked for, which is no document: read the reply chunk by chunk",
+                        )),
                         (_, _) => Err(unfinished()),
                     };
                 }

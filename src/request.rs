@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eventmesh_actors::Priority;
+use eventmesh_extractors::pdf::Password;
 
 /// Where a page is.
 #[derive(Clone, Debug)]
@@ -26,7 +27,7 @@ pub struct Request {
     pub(crate) html: bool,
     pub(crate) deadline: Option<Duration>,
     pub(crate) priority: Priority,
-    pub(crate) password: Option<String>,
+    pub(crate) password: Option<Password>,
     pub(crate) images: bool,
     pub(crate) stream_pages: bool,
     pub(crate) render: Option<Picture>,
@@ -107,7 +108,7 @@ impl Request {
 
     /// The password of a PDF.
     #[must_use]
-    pub fn password(mut self, password: impl Into<String>) -> Self {
+    pub fn password(mut self, password: impl Into<Password>) -> Self {
         self.password = Some(password.into());
         self
     }

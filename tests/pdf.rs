@@ -320,8 +320,35 @@ async fn a_killed_process_costs_nothing_but_time_and_no_page_comes_twice() {
         }
     }
     assert_eq!((expected, killed), (3001, 1));
-    assert_eq!(host.restarts(), 1);
+    host.assert_unharmed();
     host.assert_well().await;
+    host.stop().await;
+}
+
+/// A document that kills whoever reads it: nobody but itself suffers, however often it comes.
+#[tokio::test]
+async fn documents_that_cost_their_processes_do_not_take_the_pool_down() {
+    let host = Host::start(|config| config.pdf.workers = 1).await;
+    for round in 0..30 {
+        let mut reply = host.engine.extract(Request::bytes(make::numbered(2000 + round)).stream_pages());
+        let mut kind = None;
+        while let Some(chunk) = reply.next().await {
+            match chunk {
+                // Killed whenever it has come this far; each try reads on from where the last one ended.
+                Chunk::Page(page) if page.number % 20 == 0 => {
+                    for pid in host.pids() {
+                        // It may have gone by itself.
+                        let _ = kill_process(Pid::from_raw(pid).expect("a number"), Signal::KILL);
+                    }
+                }
+                Chunk::Error(error) => kind = Some(error.kind()),
+                Chunk::Head(_) | Chunk::Page(_) | Chunk::Picture(_) | Chunk::Body(_) | Chunk::Done(_) => {}
+            }
+        }
+        assert_eq!(kind, Some(ErrorKind::ExtractionFailed), "round {round}");
+    }
+    host.assert_well().await;
+    host.assert_unharmed();
     host.stop().await;
 }
 
@@ -408,6 +435,7 @@ async fn pages_are_drawn_within_their_limit() {
     assert_eq!(draw(3, 72.0).await.expect_err("there are two").kind(), ErrorKind::InvalidRequest);
     let html = Request::bytes("<p>no PDF").render(Picture { page: 1, dpi: 72.0 });
     assert_eq!(host.kind(html).await, ErrorKind::Unsupported);
+    assert_eq!(host.kind(sample().render(Picture { page: 1, dpi: 72.0 })).await, ErrorKind::InvalidRequest);
     host.assert_unharmed();
     host.stop().await;
 }

@@ -26,6 +26,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::reply::Timing;
 use eventmesh_extractors::Document;
+use eventmesh_extractors::pdf::Password;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -66,7 +67,7 @@ struct Item {
     id: serde_json::Value,
     source: String,
     base_url: Option<String>,
-    password: Option<String>,
+    password: Option<Password>,
 }
 
 #[derive(Debug, Serialize)]
@@ -124,6 +125,7 @@ pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
     // A compressed page is held twice for a moment.
     let largest = config.max_page_bytes + config.fetch.wire_bytes;
     config.max_admitted_bytes = config.max_admitted_bytes.max(u64::from(concurrency) * largest);
+    config.pdf.max_bytes = config.pdf.max_bytes.max(u64::from(concurrency) * crate::pdf::expected_bytes(config.max_page_bytes));
     let concurrency = concurrency as usize;
     let engine = super::start(config).await?;
 

@@ -10,6 +10,7 @@ use super::exit::{Exit, write_out};
 use super::interrupt::interrupted;
 use crate::reply::Answer;
 use crate::request::Request;
+use eventmesh_extractors::pdf::Password;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -35,7 +36,7 @@ pub(crate) struct ExtractArgs {
     charset: Option<String>,
     /// The password of a PDF
     #[arg(long, value_name = "PASSWORD", env = "EVENTMESH_PDF_PASSWORD", hide_env_values = true)]
-    password: Option<String>,
+    password: Option<Password>,
     /// PDF: the images of each page, too, in JSON as Base64
     #[arg(long)]
     images: bool,

@@ -13,6 +13,7 @@ use super::extract::{read_standard_input, request_for};
 use super::interrupt::interrupted;
 use crate::reply::Chunk;
 use crate::request::{Picture, Request};
+use eventmesh_extractors::pdf::Password;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PdfCommand {
@@ -39,7 +40,7 @@ pub(crate) struct RenderArgs {
     output: Option<PathBuf>,
     /// The password of the PDF
     #[arg(long, value_name = "PASSWORD", env = "EVENTMESH_PDF_PASSWORD", hide_env_values = true)]
-    password: Option<String>,
+    password: Option<Password>,
     #[command(flatten)]
     engine: EngineArgs,
 }

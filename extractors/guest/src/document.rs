@@ -163,8 +163,6 @@ pub struct OutlineItem {
 pub struct Attachment {
     /// Its name, as written; not to be trusted as a path.
     pub name: String,
-    /// Its size in bytes.
-    pub bytes: Option<u64>,
     /// Its media type, as written.
     pub media_type: Option<String>,
 }

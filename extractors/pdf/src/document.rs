@@ -29,9 +29,6 @@ pub enum OpenError {
     /// It has no pages.
     #[error("it has no pages")]
     Empty,
-    /// There was not enough memory.
-    #[error("there was not enough memory to open it")]
-    Memory,
 }
 
 /// What the document says of itself, besides [`PdfFacts`].
@@ -56,6 +53,8 @@ pub struct Info {
 /// Entries of a table of contents that are read; a document can name as many as it likes.
 const OUTLINE_ITEMS: usize = 10_000;
 const OUTLINE_DEPTH: u8 = 32;
+/// Bytes of what is listed, of each of them.
+const LISTED: usize = 2 << 20;
 /// Attachments that are listed.
 const ATTACHMENTS: i32 = 1_000;
 
@@ -181,6 +180,7 @@ impl<'a> Document<'a> {
 
     fn outline(&self) -> Vec<OutlineItem> {
         let mut items = Vec::new();
+        let mut said = 0;
         let mut seen = BTreeSet::new();
         // What is still to be read, the next one last: an entry and its depth.
         // SAFETY: the document is open; a null entry asks for the first one.
@@ -205,7 +205,8 @@ impl<'a> Document<'a> {
             // SAFETY: as above, and the buffer is as large as is said.
             let title =
                 wide(|buffer, bytes| unsafe { self.pdfium.FPDFBookmark_GetTitle(entry, buffer.cast(), bytes as _) as usize });
-            if title.is_empty() {
+            said += title.len();
+            if title.is_empty() || said > LISTED {
                 continue;
             }
             // SAFETY: as above; each handle is checked before it is used.
@@ -228,24 +229,26 @@ impl<'a> Document<'a> {
         // SAFETY: the document is open.
         let count = unsafe { self.pdfium.FPDFDoc_GetAttachmentCount(self.handle) }.clamp(0, ATTACHMENTS);
         let mut attachments = Vec::new();
+        let mut said = 0;
         for index in 0..count {
             // SAFETY: as above; null is looked for.
             let attachment = unsafe { self.pdfium.FPDFDoc_GetAttachment(self.handle, index) };
             if attachment.is_null() {
                 continue;
             }
+            // Its size would cost its whole content.
             // SAFETY: the attachment is the document's own, and the buffers are as large as is said.
-            let (name, kind, known, bytes) = unsafe {
-                let mut bytes = 0;
-                let known = self.pdfium.FPDFAttachment_GetFile(attachment, std::ptr::null_mut(), 0, &raw mut bytes) != 0;
+            let (name, kind) = unsafe {
                 (
                     wide(|buffer, bytes| self.pdfium.FPDFAttachment_GetName(attachment, buffer, bytes as _) as usize),
                     wide(|buffer, bytes| self.pdfium.FPDFAttachment_GetSubtype(attachment, buffer, bytes as _) as usize),
-                    known,
-                    bytes,
                 )
             };
-            attachments.push(Attachment { name, bytes: known.then_some(bytes), media_type: (!kind.is_empty()).then_some(kind) });
+            said += name.len() + kind.len();
+            if said > LISTED {
+                break;
+            }
+            attachments.push(Attachment { name, media_type: (!kind.is_empty()).then_some(kind) });
         }
         attachments
     }

@@ -37,6 +37,9 @@ pub(crate) struct Laid {
 /// Directions of writing that are told apart on a page; a drawing may have text at every angle.
 const DIRECTIONS: usize = 8;
 
+/// Characters of a page whose columns and tables are looked for.
+const CHARACTERS: usize = 200_000;
+
 /// Lays out a page.
 pub(crate) fn layout(page: &RawPage) -> Laid {
     let mut laid = Laid::default();
@@ -57,11 +60,17 @@ pub(crate) fn layout(page: &RawPage) -> Laid {
             }
         }
         mark_links(page, &turn, &mut atoms, &mut laid.links);
-        let tables = if index == 0 { ruled_tables(page, &turn, &mut atoms) } else { Vec::new() };
+        // A page of so many characters is no page that anybody reads: what is drawn is read as it was drawn.
+        let plain = page.glyphs.len() > CHARACTERS;
+        let tables = if index == 0 && !plain { ruled_tables(page, &turn, &mut atoms) } else { Vec::new() };
         let segments = row::segments(atoms);
-        let (mut pieces, tables) = aligned::tables(segments, tables);
-        pieces.extend(tables);
-        let regions = cut::regions(pieces);
+        let regions = if plain {
+            vec![segments.into_iter().map(cut::Piece::Segment).collect()]
+        } else {
+            let (mut pieces, tables) = aligned::tables(segments, tables);
+            pieces.extend(tables);
+            cut::regions(pieces)
+        };
         let blocks = paragraph::blocks(regions);
         if index == 0 { laid.blocks = blocks } else { laid.aside.extend(blocks) }
     }
@@ -120,18 +129,29 @@ fn filled(rect: &Rect, value: &str, order: usize) -> Vec<Atom> {
     atoms
 }
 
+/// Pieces of lines that are compared with areas that lead elsewhere, in all.
+const LINK_STEPS: usize = 20_000_000;
+/// Bytes of what a link says.
+const LINK_TEXT: usize = 500;
+
 /// Tells the words that lead elsewhere, and lists where to.
 fn mark_links(page: &RawPage, turn: &Turn, atoms: &mut [Atom], links: &mut Vec<Link>) {
+    let mut seen = std::collections::BTreeSet::new();
     for (index, anchor) in page.anchors.iter().enumerate() {
         let rect = turn.rect(&anchor.rect);
         let mut text = String::new();
+        if index * atoms.len() > LINK_STEPS {
+            break;
+        }
         for atom in atoms.iter_mut().filter(|atom| atom.rect.shared_width(&rect) > 0.0 && atom.rect.shared_height(&rect) > 0.0) {
             for word in atom.words.iter_mut().filter(|word| rect.contains(word.rect.middle())) {
                 word.link = u16::try_from(index).ok();
-                block::append(&mut text, &word.text);
+                if text.len() < LINK_TEXT {
+                    block::append(&mut text, &word.text);
+                }
             }
         }
-        if !links.iter().any(|link| link.href == anchor.href && link.text == text) {
+        if seen.insert((anchor.href.as_str(), text.clone())) {
             links.push(Link { href: anchor.href.clone(), text, rel: None });
         }
     }

@@ -52,13 +52,17 @@ pub struct Pages<'d> {
     furniture: Furniture,
     headings: Headings,
     fields: Vec<Field>,
+    field_bytes: usize,
     unreadable: u32,
     incomplete: Option<String>,
     last: Option<paragraph::End>,
 }
 
-/// Fields of a form that are listed.
+/// Fields of a form that are listed, and their bytes.
 const FIELDS: usize = 20_000;
+const FIELD_BYTES: usize = 8 << 20;
+/// Bytes of images of the pages held at once, beyond which no more are read ahead.
+const HELD_IMAGES: usize = 8 << 20;
 
 impl<'d> Document<'d> {
     /// Its pages, at most `most`; `outline` is what it lists as its contents.
@@ -74,6 +78,7 @@ impl<'d> Document<'d> {
             furniture: Furniture::new(count),
             headings: Headings::new(outline),
             fields: Vec::new(),
+            field_bytes: 0,
             unreadable: 0,
             incomplete: (count > most).then(|| format!("only the first {most} of {count} pages are read, the limit")),
             last: None,
@@ -85,7 +90,9 @@ impl Pages<'_> {
     /// The next step; `None` at the end.
     pub fn step(&mut self) -> Option<Step> {
         let glyphs: usize = self.held.iter().map(|held| held.glyphs).sum();
-        let full = self.held.len() > AHEAD || (glyphs > HELD && !self.held.is_empty());
+        let pictures = self.held.iter().flat_map(|held| &held.raw.pictures);
+        let images: usize = pictures.filter_map(|picture| picture.file.as_ref()).map(|(_, file)| file.len()).sum();
+        let full = self.held.len() > AHEAD || glyphs > HELD || images > HELD_IMAGES;
         if self.next < self.end && !full {
             self.read();
             return Some(Step::Read);
@@ -124,9 +131,14 @@ impl Pages<'_> {
                 self.incomplete = Some(format!("page {} cannot be read", index + 1));
             }
         }
-        let room = FIELDS.saturating_sub(self.fields.len());
-        raw.fields.truncate(room);
-        self.fields.append(&mut raw.fields);
+        for field in raw.fields.drain(..) {
+            self.field_bytes += field.name.len() + field.value.len();
+            if self.fields.len() < FIELDS && self.field_bytes <= FIELD_BYTES {
+                self.fields.push(field);
+            } else if self.incomplete.is_none() {
+                self.incomplete = Some(format!("only the first {} form fields are listed", self.fields.len()));
+            }
+        }
         let laid = layout(&raw);
         let glyphs = raw.glyphs.len();
         raw.glyphs = Vec::new();

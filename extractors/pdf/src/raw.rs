@@ -88,4 +88,18 @@ pub(crate) struct RawPage {
     pub(crate) filled: Vec<(Rect, String)>,
     /// More was there than is read of a page.
     pub(crate) cut_short: bool,
+    /// Bytes of strings besides its text: notes, fields, addresses.
+    pub(crate) said: usize,
+}
+
+/// Bytes of strings that are taken of one page, besides its text.
+const SAID: usize = 1 << 20;
+
+impl RawPage {
+    /// Whether there is room for another string of so many bytes.
+    pub(crate) fn affords(&mut self, bytes: usize) -> bool {
+        self.said += bytes;
+        self.cut_short |= self.said > SAID;
+        self.said <= SAID
+    }
 }

@@ -1,7 +1,7 @@
 //! Strings as libpdfium gives them: UTF-16 in a buffer whose size is asked for first.
 
 /// The longest string that is taken, in bytes of UTF-16: names, titles, notes.
-const LONGEST: usize = 64 << 10;
+const LONGEST: usize = 32 << 10;
 
 /// Asks `get` for a size with no buffer, and then for the string. Cut at 64 KiB; control characters go.
 pub(crate) fn wide(mut get: impl FnMut(*mut u16, usize) -> usize) -> String {

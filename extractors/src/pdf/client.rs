@@ -17,7 +17,7 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use super::confine::Confinement;
 use super::error::PdfError;
-use super::protocol::{self, Ask, CHUNK, Frame, LONGEST, Told, VERSION};
+use super::protocol::{self, Ask, CHUNK, Frame, LONGEST, LONGEST_TEXT, Task, Told, VERSION};
 
 /// The last that a process said on standard error is kept, up to here, in bytes.
 const SAID: usize = 2 << 10;
@@ -78,6 +78,8 @@ impl Client {
 
     /// Asks, and sends the document; `beat` is called as it goes on.
     pub(crate) async fn ask(&mut self, ask: &Ask, document: &Bytes, beat: impl Fn()) -> Result<(), PdfError> {
+        let images = matches!(ask.task, Task::Extract { images: true, .. });
+        self.socket.codec_mut().set_max_frame_length(if images { LONGEST } else { LONGEST_TEXT });
         let body = protocol::encode(ask).map_err(|error| PdfError::Protocol { why: error.to_string() })?;
         let mut sent = self.socket.feed(Bytes::from(body)).await;
         for chunk in document.chunks(CHUNK) {
@@ -108,9 +110,8 @@ impl Client {
         match self.socket.next().await {
             None => Ok(None),
             Some(Ok(body)) => understood(&body).map(Some),
-            // A process that is killed resets what it has not read.
-            Some(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(None),
-            Some(Err(error)) => Err(PdfError::Protocol { why: error.to_string() }),
+            // One that is killed may have been in the middle of a frame, and resets what it has not read.
+            Some(Err(_)) => Ok(None),
         }
     }
 
@@ -118,7 +119,7 @@ impl Client {
     pub(crate) async fn ended(&mut self) -> PdfError {
         match timeout(END, self.process.wait()).await {
             Ok(status) => PdfError::Ended { status, said: self.said() },
-            Err(_) => PdfError::Protocol { why: "it closed its socket, and stays".to_owned() },
+            Err(_) => PdfError::Protocol { why: "it closed its socket, or said too much at once, and stays".to_owned() },
         }
     }
 

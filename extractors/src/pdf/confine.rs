@@ -11,7 +11,10 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetStatus, Scope,
 };
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+    apply_filter,
+};
 use serde::{Deserialize, Serialize};
 
 /// How far a worker's process is confined.
@@ -72,7 +75,9 @@ pub(crate) fn confine(fonts: &[&str]) -> Confinement {
         Ok(RulesetStatus::NotEnforced) => LandlockState::Missing("the kernel has none, or it is switched off".to_owned()),
         Err(error) => LandlockState::Missing(error.to_string()),
     };
-    let seccomp_missing = filter(!fonts.is_empty()).err();
+    // Files may only be looked at where landlock says which.
+    let looks = !fonts.is_empty() && matches!(landlock, LandlockState::Full | LandlockState::Partial);
+    let seccomp_missing = filter(looks).err();
     Confinement { landlock, seccomp_missing }
 }
 
@@ -108,7 +113,6 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_close,
     libc::SYS_fstat,
     libc::SYS_lseek,
-    libc::SYS_fcntl,
     libc::SYS_ppoll,
     libc::SYS_mmap,
     libc::SYS_munmap,
@@ -123,7 +127,6 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigaction,
     libc::SYS_sigaltstack,
-    libc::SYS_tgkill,
     libc::SYS_getpid,
     libc::SYS_gettid,
     libc::SYS_clock_gettime,
@@ -136,7 +139,6 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_getrusage,
     libc::SYS_sysinfo,
     libc::SYS_uname,
-    libc::SYS_prlimit64,
     libc::SYS_restart_syscall,
     libc::SYS_rseq,
 ];
@@ -168,19 +170,37 @@ const OLD: &[libc::c_long] = &[libc::SYS_poll, libc::SYS_time];
 #[cfg(not(target_arch = "x86_64"))]
 const OLD: &[libc::c_long] = &[];
 
+/// Calls that are harmless as long as they are about this process alone: its own limits, its own end, its own descriptors.
+fn of_this_process() -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
+    let only = |argument, value: u64| {
+        let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value);
+        condition.and_then(|condition| SeccompRule::new(vec![condition])).map_err(|error| error.to_string())
+    };
+    let own = u64::from(std::process::id());
+    let commands = [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_DUPFD_CLOEXEC];
+    let commands = commands.into_iter().map(|command| only(1, u64::from(command.unsigned_abs())));
+    Ok(BTreeMap::from([
+        (libc::SYS_prlimit64, vec![only(0, 0)?, only(0, own)?]),
+        (libc::SYS_tgkill, vec![only(0, own)?]),
+        (libc::SYS_fcntl, commands.collect::<Result<_, _>>()?),
+    ]))
+}
+
 /// `fonts`: whether files may be looked at, as far as landlock allows.
 fn filter(fonts: bool) -> Result<(), String> {
     let target: TargetArch = std::env::consts::ARCH.try_into().map_err(|error| format!("{error}"))?;
-    let rules = |calls: &[&[libc::c_long]]| -> BTreeMap<i64, Vec<seccompiler::SeccompRule>> {
+    let rules = |calls: &[&[libc::c_long]]| -> BTreeMap<i64, Vec<SeccompRule>> {
         calls.iter().copied().flatten().map(|call| (*call, Vec::new())).collect()
     };
-    let make = |calls, otherwise, matching| -> Result<BpfProgram, String> {
-        let filter = SeccompFilter::new(rules(calls), otherwise, matching, target).map_err(|error| error.to_string())?;
+    let make = |rules, otherwise, matching| -> Result<BpfProgram, String> {
+        let filter = SeccompFilter::new(rules, otherwise, matching, target).map_err(|error| error.to_string())?;
         filter.try_into().map_err(|error: seccompiler::BackendError| error.to_string())
     };
     let refused = SeccompAction::Errno(libc::EACCES.unsigned_abs());
-    let denied = make(&[DENIED], SeccompAction::Allow, refused)?;
-    let allowed = make(&[ALLOWED, OLD, DENIED], SeccompAction::KillProcess, SeccompAction::Allow)?;
+    let denied = make(rules(&[DENIED]), SeccompAction::Allow, refused)?;
+    let mut harmless = rules(&[ALLOWED, OLD, DENIED]);
+    harmless.extend(of_this_process()?);
+    let allowed = make(harmless, SeccompAction::KillProcess, SeccompAction::Allow)?;
     // Of two filters the stricter one counts.
     if !fonts {
         apply_filter(&denied).map_err(|error| error.to_string())?;

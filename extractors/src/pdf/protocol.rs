@@ -16,13 +16,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::confine::Confinement;
+use super::password::Password;
 
 /// Changes with every change of the messages. Both sides are normally of one build; a host may name another binary.
 pub(crate) const VERSION: u16 = 1;
 /// Bytes of a document, or of a picture, in one frame.
 pub(crate) const CHUNK: usize = 256 << 10;
-/// The longest frame: a page with all the images that are taken out of one.
+/// The longest frame: a page with all the images that are taken out of one; and one without images.
 pub(crate) const LONGEST: usize = 64 << 20;
+pub(crate) const LONGEST_TEXT: usize = 16 << 20;
 
 const MESSAGE: u8 = 0;
 const BYTES: u8 = 1;
@@ -31,7 +33,7 @@ const BYTES: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ask {
     pub(crate) task: Task,
-    pub(crate) password: Option<String>,
+    pub(crate) password: Option<Password>,
     /// Bytes of the document, which follow.
     pub(crate) bytes: u64,
     /// Seconds of processor time that it may take.
@@ -204,12 +206,8 @@ mod tests {
             }),
             (any::<u32>(), any::<u64>()).prop_map(|(page, most_pixels)| Task::Render { page, dpi: 72.0, most_pixels }),
         ];
-        (task, any::<Option<String>>(), any::<u64>(), any::<u32>()).prop_map(|(task, password, bytes, processor)| Ask {
-            task,
-            password,
-            bytes,
-            processor,
-        })
+        (task, any::<Option<String>>().prop_map(|password| password.map(Password::from)), any::<u64>(), any::<u32>())
+            .prop_map(|(task, password, bytes, processor)| Ask { task, password, bytes, processor })
     }
 
     proptest! {

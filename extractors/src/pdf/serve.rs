@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use eventmesh_actors::process::{SelfLimits, enter};
+use eventmesh_guest::Page;
 use eventmesh_pdf::{Document, Library, OpenError, RenderError, RenderSize, Step, Wanted};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 
 use super::confine;
-use super::protocol::{self, Ask, CHUNK, End, Frame, ProtocolError, Refusal, Task, Told, VERSION};
+use super::password::Password;
+use super::protocol::{self, Ask, CHUNK, End, Frame, LONGEST, LONGEST_TEXT, ProtocolError, Refusal, Task, Told, VERSION};
 use super::trim::Trim;
 
 /// The first argument of a program that is to be a worker.
@@ -205,6 +207,19 @@ impl<'s> Out<'s> {
         }
     }
 
+    /// A page; one that is longer than may be is told of instead.
+    fn page(&mut self, page: Box<Page>, longest: usize) {
+        let number = page.number;
+        let told = Told::Page(page);
+        match protocol::encode(&told) {
+            Ok(body) if body.len() > longest => {
+                let problem = Some("the page holds more than is read of one page".to_owned());
+                self.tell(&Told::Page(Box::new(Page { number, problem, ..Page::default() })));
+            }
+            Ok(_) | Err(_) => self.tell(&told),
+        }
+    }
+
     /// It goes on, and has nothing to show for it yet.
     fn live(&mut self) {
         if self.sent.elapsed() >= SIGN_OF_LIFE {
@@ -239,7 +254,7 @@ impl Write for Out<'_> {
 }
 
 fn work(out: &mut Out<'_>, library: &Library, ask: &Ask, bytes: &[u8]) -> (Option<Refusal>, End) {
-    let document = match Document::open(library, bytes, ask.password.as_deref()) {
+    let document = match Document::open(library, bytes, ask.password.as_ref().map(Password::expose)) {
         Ok(document) => document,
         Err(error) => return (Some(refusal(error)), End::default()),
     };
@@ -278,7 +293,7 @@ fn extract(out: &mut Out<'_>, document: &Document<'_>, images: bool, most_pages:
             Step::Read => out.live(),
             Step::Page(page) if page.number > skip => {
                 let first = page.number == 1;
-                out.tell(&Told::Page(page));
+                out.page(page, if images { LONGEST } else { LONGEST_TEXT });
                 // Somebody may be waiting for it.
                 if first {
                     out.send();
@@ -299,7 +314,6 @@ fn refusal(error: OpenError) -> Refusal {
         OpenError::Password => Refusal::Password,
         OpenError::Security => Refusal::Security,
         OpenError::Empty => Refusal::Empty,
-        OpenError::Memory => Refusal::Memory,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The worker that a pool lends out: a process that is there when it is needed.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::client::Client;
 use super::confine::Confinement;
 use super::error::PdfError;
 use super::limits::PdfLimits;
+use super::password::Password;
 use super::protocol::{Ask, End, Frame, Refusal, Task, Told};
 use super::serve::{Settings, WORKER_ARGUMENT};
 
@@ -86,8 +87,9 @@ impl PdfSpec {
     #[must_use]
     pub fn hang_policy() -> HangPolicy {
         let phase = |name, seconds| PhaseBudget { name, budget: Some(Duration::from_secs(seconds)) };
-        let waiting = PhaseBudget { name: "start", budget: None };
-        HangPolicy { phases: vec![waiting, phase("open", 15), phase("page", 5)], ..HangPolicy::DEADLINE_ONLY }
+        // Nothing is heard of a picture before it is drawn; its deadline counts.
+        let [waiting, draw] = ["start", "draw"].map(|name| PhaseBudget { name, budget: None });
+        HangPolicy { phases: vec![waiting, phase("open", 15), phase("page", 5), draw], ..HangPolicy::DEADLINE_ONLY }
     }
 
     fn process(&self, address_space: u64) -> ProcessSpec {
@@ -125,6 +127,7 @@ impl PdfSpec {
 
 const OPEN: Phase = Phase(1);
 const PAGE: Phase = Phase(2);
+const DRAW: Phase = Phase(3);
 
 /// What to do with a document.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,13 +154,13 @@ pub struct PdfJob {
     /// What to do.
     pub task: PdfTask,
     /// Its password.
-    pub password: Option<String>,
+    pub password: Option<Password>,
     /// By when it has to be done.
     pub deadline: Instant,
     /// Where what is found goes; bounded, and waited for.
     pub out: mpsc::Sender<PdfOutput>,
-    /// Pages that have gone out, over all tries of this document.
-    pub sent: Arc<AtomicU32>,
+    /// Pages, or bytes of a picture, that have gone out, over all tries of this document.
+    pub sent: Arc<AtomicU64>,
 }
 
 /// What is found, as it is found.
@@ -267,23 +270,26 @@ impl Worker for PdfWorker {
         let began = Instant::now();
         let limits = self.spec.limits;
         let mut result = self.attempt(&job, progress, limits.address_space).await;
-        if let Err(error) = &result
-            && starved(error)
-        {
-            tracing::info!(child = %self.child, %error, "a PDF needs more memory, and is tried again alone with more");
+        if starved(&result) {
+            tracing::info!(child = %self.child, "a PDF needs more memory, and is tried again alone with more");
             result = self.again(&job, progress).await;
+        } else if let Err(error @ (PdfError::Ended { .. } | PdfError::Protocol { .. })) = &result {
+            // Killed by others, or by a fault that may not come again. Not the pool's to try: however many documents end their
+            // processes, no worker is to blame.
+            tracing::warn!(child = %self.child, %error, "a PDF is tried again");
+            result = self.attempt(&job, progress, limits.address_space).await;
         }
         match result {
             Ok((heard, client)) => {
                 self.healthy = true;
                 (self.resident, self.peak) = (heard.resident, heard.peak);
-                self.seat(client);
+                if let Some(client) = client {
+                    self.seat(client);
+                }
                 heard.done.map(|done| PdfDone { ran: began.elapsed(), ..done }).map_err(Failure::Job)
             }
-            // A process that was killed by others, or by a fault that may be its own, is worth another try.
-            Err(
-                error @ (PdfError::Ended { .. } | PdfError::Protocol { .. } | PdfError::Process(_) | PdfError::NotReady { .. }),
-            ) => Err(Failure::Worker(error)),
+            // There is no process to be had: perhaps there is one for another worker.
+            Err(error @ (PdfError::Process(_) | PdfError::NotReady { .. })) => Err(Failure::Worker(error)),
             Err(error) => Err(Failure::Job(error)),
         }
     }
@@ -311,9 +317,20 @@ fn signal(error: &PdfError) -> Option<Signal> {
     Signal::from_named_raw(status.signal()?)
 }
 
-/// Whether a process ended because it had no memory: that is how allocators and libpdfium end it.
-fn starved(error: &PdfError) -> bool {
-    signal(error).is_some_and(|signal| [Signal::ABORT, Signal::TRAP, Signal::ILL].contains(&signal))
+/// Whether a document wants for memory: its process says so, or ended as allocators and libpdfium end it then.
+fn starved(attempt: &Attempt) -> bool {
+    match attempt {
+        Ok((heard, _)) => matches!(heard.done, Err(PdfError::Memory { .. })),
+        Err(error) => ended_starved(error),
+    }
+}
+
+fn ended_starved(error: &PdfError) -> bool {
+    let PdfError::Ended { said, .. } = error else { return false };
+    let signal = signal(error);
+    // A stack that overflows ends the same way, and more memory does not help it.
+    let other = said.contains("stack overflow") || said.contains("panicked");
+    !other && signal.is_some_and(|signal| [Signal::ABORT, Signal::TRAP, Signal::ILL].contains(&signal))
 }
 
 /// What came of a document in a process that is still there.
@@ -324,7 +341,7 @@ struct Heard {
 }
 
 /// The error is the process's, which is gone then.
-type Attempt = Result<(Heard, Client), PdfError>;
+type Attempt = Result<(Heard, Option<Client>), PdfError>;
 
 impl PdfWorker {
     /// The second try of a document that needs more memory: with more, and alone.
@@ -335,13 +352,9 @@ impl PdfWorker {
         let result = self.attempt(job, progress, limit).await;
         drop(permit);
         match result {
-            Err(error) if starved(&error) => Err(PdfError::Memory { limit }),
-            // Not to be kept: the next document is to have the smaller limit.
-            Ok((heard, client)) => {
-                drop(client);
-                let fresh = self.spec.start(&self.child, self.spec.limits.address_space).await?;
-                Ok((Heard { resident: 0, ..heard }, fresh))
-            }
+            Err(error) if ended_starved(&error) => Err(PdfError::Memory { limit }),
+            // The process is not kept: the next document is to have the smaller limit.
+            Ok((heard, _)) => Ok((Heard { resident: 0, ..heard }, None)),
             Err(error) => Err(error),
         }
     }
@@ -357,36 +370,45 @@ impl PdfWorker {
         };
         self.watch(Some(client.process.interrupter()));
         let task = match job.task {
-            PdfTask::Extract { images } => {
-                Task::Extract { images, most_pages: self.spec.limits.pages, skip: job.sent.load(Ordering::Relaxed) }
-            }
+            PdfTask::Extract { images } => Task::Extract {
+                images,
+                most_pages: self.spec.limits.pages,
+                skip: u32::try_from(job.sent.load(Ordering::Relaxed)).unwrap_or(u32::MAX),
+            },
             PdfTask::Render { page, dpi } => Task::Render { page, dpi, most_pixels: self.spec.limits.pixels },
         };
         let processor = u32::try_from(left.as_secs().saturating_add(1)).unwrap_or(u32::MAX / 2).min(u32::MAX / 2);
         let ask = Ask { task, password: job.password.clone(), bytes: job.document.len() as u64, processor };
         let conversation = async {
-            progress.enter(OPEN);
+            progress.enter(if matches!(job.task, PdfTask::Render { .. }) { DRAW } else { OPEN });
             client.ask(&ask, &job.document, || progress.beat()).await?;
-            self.listen(&mut client, job, progress).await
+            self.listen(&mut client, job, progress, address_space).await
         };
         let result = timeout_at(job.deadline, conversation).await;
         self.watch(None);
         match result {
-            Ok(Ok(heard)) => Ok((heard, client)),
+            Ok(Ok(heard)) => Ok((heard, Some(client))),
             Ok(Err(error)) => Err(processor_or(error)),
             Err(_) => Err(PdfError::Deadline),
         }
     }
 
-    async fn listen(&self, client: &mut Client, job: &PdfJob, progress: &Progress) -> Result<Heard, PdfError> {
-        let mut picture = None;
+    async fn listen(&self, client: &mut Client, job: &PdfJob, progress: &Progress, limit: u64) -> Result<Heard, PdfError> {
+        let (mut picture, mut passed) = (None, 0);
         let protocol = |why: &str| PdfError::Protocol { why: why.to_owned() };
         loop {
             let told = match client.next().await? {
                 None => return Err(client.ended().await),
-                Some(Frame::Bytes(part)) => {
+                Some(Frame::Bytes(mut part)) => {
                     progress.beat();
-                    deliver(job, PdfOutput::Picture(part), progress).await?;
+                    // What an earlier try has sent already: the same page is drawn the same way.
+                    let known = usize::try_from(job.sent.load(Ordering::Relaxed).saturating_sub(passed)).unwrap_or(usize::MAX);
+                    passed += part.len() as u64;
+                    part.drain(..known.min(part.len()));
+                    if !part.is_empty() {
+                        deliver(job, PdfOutput::Picture(part), progress).await?;
+                        job.sent.store(passed, Ordering::Relaxed);
+                    }
                     continue;
                 }
                 Some(Frame::Message(told)) => told,
@@ -404,7 +426,7 @@ impl PdfWorker {
                 Told::Page(page) => {
                     let number = page.number;
                     deliver(job, PdfOutput::Page(page), progress).await?;
-                    job.sent.store(number, Ordering::Relaxed);
+                    job.sent.store(u64::from(number), Ordering::Relaxed);
                 }
                 Told::Picture { width, height } => picture = Some((width, height)),
                 Told::Done(End { fields, incomplete, resident, peak }) => {
@@ -412,7 +434,7 @@ impl PdfWorker {
                     return Ok(Heard { done, resident, peak });
                 }
                 Told::Refused { why, end } => {
-                    let done = Err(refused(why, job, self.spec.limits.address_space));
+                    let done = Err(refused(why, job, limit));
                     return Ok(Heard { done, resident: end.resident, peak: end.peak });
                 }
                 Told::Ready { .. } | Told::Unfit { .. } => return Err(protocol("it said again that it is ready, or not")),

@@ -17,6 +17,8 @@ const COLUMNS: usize = 2;
 const PROSE: f32 = 4.0;
 /// Columns of a table.
 const MOST_COLUMNS: usize = 64;
+/// Rows of a table; what goes on after them is the next one.
+const LONGEST: usize = 300;
 /// Parts of an entry stand this near to each other at least, in ems, where they share a column.
 const NEAR: f32 = 1.2;
 
@@ -77,7 +79,7 @@ fn grow(segments: &[Segment], rows: &[Vec<usize>], others: &[Piece]) -> Run {
     let mut before = segments[rows[0][0]].baseline;
     let mut columns = run.columns.clone();
     let mut widest = APART * size;
-    for row in &rows[1..] {
+    for row in rows[1..].iter().take(LONGEST) {
         let baseline = segments[row[0]].baseline;
         let between = Rect { left: run.columns[0].0, right: run.columns[run.columns.len() - 1].1, bottom: baseline, top: before };
         let crossed = others.iter().any(|other| {

@@ -92,6 +92,10 @@ impl Paragraph {
         for line in &self.lines {
             append(&mut text, &line.text);
             let begin = text.len() - line.text.len();
+            // A hyphen that went may have been the end of a link.
+            for (from, to, _) in &mut links {
+                (*from, *to) = ((*from).min(begin), (*to).min(begin));
+            }
             for (from, to, link) in &line.links {
                 match links.last_mut() {
                     // A link over two lines is one, whatever stands between them.
@@ -100,7 +104,6 @@ impl Paragraph {
                 }
             }
         }
-        links.iter_mut().for_each(|(_, to, _)| *to = (*to).min(text.len()));
         (text, links)
     }
 }
@@ -169,6 +172,33 @@ mod tests {
             let mut text = before.to_owned();
             append(&mut text, after);
             assert_eq!(text, joined);
+        }
+    }
+
+    /// Links stay within their letters, whatever happens to the hyphens between them.
+    #[test]
+    fn links_over_hyphens() {
+        let line = |text: &str, links: &[(usize, usize, u16)]| Line {
+            text: text.to_owned(),
+            rect: Rect::default(),
+            baseline: 0.0,
+            size: 10.0,
+            bold: false,
+            monospaced: false,
+            role: None,
+            words: 1,
+            links: links.to_vec(),
+        };
+        let cases = [("Ge\u{ad}", "fährdung"), ("со\u{2010}", "юз"), ("漢\u{ad}", "字")];
+        for (first, second) in cases {
+            for links in [vec![], vec![(0, second.len(), 1)], vec![(0, second.len(), 0)]] {
+                let lines = vec![line(first, &[(0, first.len(), 0)]), line(second, &links)];
+                let paragraph = Paragraph { lines, rect: Rect::default(), marker: None };
+                let (text, links) = paragraph.text();
+                for (from, to, _) in links {
+                    assert!(text.get(from..to).is_some_and(|part| !part.is_empty()), "{text} {from} {to}");
+                }
+            }
         }
     }
 }

@@ -22,6 +22,8 @@ const SAME: f32 = 0.28;
 const SMALLER: f32 = 0.85;
 const RAISED: f32 = 0.6;
 const BESIDE: f32 = 0.35;
+/// Raised signs in one row.
+const SIGNS: usize = 60;
 /// A gap between two pieces is one between words up to here, in ems; if they were drawn one after the other, and if not.
 const NEXT: f32 = 1.0;
 const OTHER: f32 = 0.55;
@@ -79,6 +81,10 @@ fn settle_raised(rows: &mut Vec<Row>, raised: &mut Vec<(usize, usize)>) {
                     })
                 })
         };
+        // So many signs are no exponents.
+        if row.atoms.len() > SIGNS {
+            continue;
+        }
         let neighbours = [index.checked_sub(1), index.checked_add(1), index.checked_sub(2), index.checked_add(2)];
         let found = neighbours.into_iter().flatten().find(|other| rows.get(*other).is_some_and(beside));
         raised.extend(found.map(|other| (index, other)));

@@ -13,6 +13,8 @@ const BROKEN: f32 = 4.0;
 const MEETS: f32 = 3.5;
 /// Rules that are looked at on a page; more are a drawing.
 const RULES: usize = 4_000;
+/// Grids of a page that are looked at.
+const TABLES: usize = 200;
 /// Lines of a grid in each direction.
 const LINES: usize = 400;
 
@@ -49,7 +51,7 @@ pub(crate) fn tables(rules: &[Rule], words: &mut Vec<(usize, Word)>) -> Vec<(Tab
         return Vec::new();
     }
     let mut tables = Vec::new();
-    for component in components(&level, &upright) {
+    for component in components(&level, &upright).into_iter().take(TABLES) {
         if let Some(grid) = Grid::of(&component) {
             tables.extend(grid.fill(words));
         }

@@ -100,7 +100,7 @@ impl Furniture {
             let edges = if top { &seen.top } else { &seen.bottom };
             let same = |other: &Edge| {
                 let counted = match (edge.number, other.number) {
-                    (Some(a), Some(b)) => b - a == i64::from(seen.page) - i64::from(page),
+                    (Some(a), Some(b)) => b.checked_sub(a) == Some(i64::from(seen.page) - i64::from(page)),
                     (_, _) => false,
                 };
                 let bare = edge.pattern.trim_matches(['-', '–', '—', ' ', '[', ']', '(', ')', '|', '/']) == "#";

@@ -10,6 +10,8 @@ use crate::text::{narrow, wide};
 
 const LINKS: usize = 5_000;
 const ANNOTATIONS: i32 = 5_000;
+/// Values that are read in their places.
+const FILLED: usize = 1_000;
 
 const URI: u64 = 3;
 
@@ -60,9 +62,11 @@ fn links(open: &OpenPage<'_>, page: &mut RawPage) {
                     place = pdfium.FPDFAction_GetDest(document, action);
                 }
                 let target = if place.is_null() { -1 } else { pdfium.FPDFDest_GetDestPageIndex(document, place) };
-                if target < 0 { String::new() } else { format!("#page={}", target + 1) }
+                let last = open.document.page_count();
+                let target = u32::try_from(target).ok().filter(|target| *target < last);
+                target.map_or_else(String::new, |target| format!("#page={}", target + 1))
             };
-            if let (false, Some(rect)) = (href.is_empty(), rect_of(&rect)) {
+            if let (false, Some(rect)) = (href.is_empty() || !page.affords(href.len()), rect_of(&rect)) {
                 page.anchors.push(Anchor { rect, href });
             }
         }
@@ -111,7 +115,7 @@ unsafe fn one(open: &OpenPage<'_>, annotation: FPDF_ANNOTATION, index: u32, page
     }
     if let Some(kind) = kind(number) {
         let says = text("Contents");
-        if !says.is_empty() {
+        if !says.is_empty() && page.affords(says.len()) {
             let author = Some(text("T")).filter(|author| !author.is_empty());
             page.notes.push(Note { kind: kind.to_owned(), text: says, author });
         }
@@ -156,10 +160,14 @@ unsafe fn field(open: &OpenPage<'_>, annotation: FPDF_ANNOTATION, index: u32, pa
     if !boxed
         && number != BUTTON
         && !value.is_empty()
+        && page.filled.len() < FILLED
         && let Some(rect) = rect_of(&rect)
     {
         page.filled.push((rect, value.clone()));
     }
     let value = if boxed { (if checked { "on" } else { "off" }).to_owned() } else { value };
+    if !page.affords(name.len() + value.len()) {
+        return;
+    }
     page.fields.push(Field { name, kind: kind.to_owned(), value, page: index + 1 });
 }
