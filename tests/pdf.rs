@@ -5,6 +5,7 @@
 #[path = "pdf/make.rs"]
 mod make;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -458,6 +459,34 @@ async fn a_file_that_is_no_library_is_told_apart_from_a_bad_document() {
     let error = host.document(sample()).await.expect_err("it cannot be read");
     assert_eq!(error.kind(), ErrorKind::NotInstalled, "{error}");
     host.assert_unharmed();
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_program_to_read_them_pdfs_say_so() {
+    let host = Host::start(|config| config.pdf.program = None).await;
+    let error = host.document(sample()).await.expect_err("this test is no worker");
+    assert_eq!(error.kind(), ErrorKind::NotInstalled);
+    assert!(error.to_string().contains("worker_main"), "{error}");
+    host.stop().await;
+}
+
+/// Programs that are no workers: one that talks nonsense, one that ends, one that is not there.
+#[tokio::test]
+async fn a_program_that_is_no_worker_is_found_out() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let scripts = ["head -c 100000 /dev/urandom >&0", "echo no such option >&2; exit 2"];
+    for (number, script) in scripts.iter().enumerate() {
+        let program = directory.path().join(format!("program{number}"));
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("it is written");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let host = Host::start(|config| config.pdf.program = Some(program)).await;
+        assert_eq!(host.kind(sample()).await, ErrorKind::ExtractionFailed, "{script}");
+        host.assert_unharmed();
+        host.stop().await;
+    }
+    let host = Host::start(|config| config.pdf.program = Some("/nowhere/eventmesh".into())).await;
+    assert_eq!(host.kind(sample()).await, ErrorKind::Unavailable);
     host.stop().await;
 }
 

@@ -60,6 +60,15 @@ pub(super) fn cells(cells: &[String], text: &str) -> (f64, f64) {
     (share(found, all), share(hit, counted))
 }
 
+/// The share of cells that are found whole, spaces and case aside: the truth lacks many a space between words.
+pub(super) fn cells_by_letters(cells: &[String], text: &str) -> f64 {
+    let letters = |text: &str| words(text).concat().to_lowercase();
+    let whole = letters(text);
+    let cells: Vec<String> = cells.iter().map(|cell| letters(cell)).filter(|cell| !cell.is_empty()).collect();
+    let hit = cells.iter().filter(|cell| whole.contains(cell.as_str())).count();
+    if cells.is_empty() { 1.0 } else { number(hit) / number(cells.len()) }
+}
+
 /// Words as letters and digits; compatibility forms are what they stand for.
 pub(super) fn words(text: &str) -> Vec<String> {
     let seen = |character: &char| !matches!(character, '\u{ad}' | '\u{fffe}' | '\u{2}');

@@ -285,7 +285,10 @@ fn split(cells: &[Vec<Word>]) -> Vec<Vec<String>> {
     let same =
         full.iter().filter(|lines| lines.len() == most && lines.iter().zip(*longest).all(|(a, b)| (a - b).abs() < 2.0)).count();
     let short = cells.iter().map(Vec::len).sum::<usize>() <= 4 * most * full.len();
-    if most < 3 || same * 10 < full.len() * 8 || !short {
+    // Entries are numbers, mostly; words below each other are one entry of several lines.
+    let words = || cells.iter().flatten();
+    let numbers = words().filter(|word| word.text.bytes().any(|byte| byte.is_ascii_digit())).count() * 3 >= words().count();
+    if most < 3 || same * 10 < full.len() * 8 || !short || !numbers {
         return vec![cells.iter().map(|words| cell_text(words)).collect()];
     }
     longest
