@@ -200,8 +200,12 @@ impl<'s> Out<'s> {
     }
 
     fn tell(&mut self, told: &Told) {
-        let encoded = protocol::encode(told).and_then(|body| protocol::send(&mut self.waiting, &body));
-        self.failed = self.failed.take().or(encoded.err());
+        self.queue(protocol::encode(told));
+    }
+
+    fn queue(&mut self, encoded: Result<Vec<u8>, ProtocolError>) {
+        let queued = encoded.and_then(|body| protocol::send(&mut self.waiting, &body));
+        self.failed = self.failed.take().or(queued.err());
         if self.waiting.len() >= MUCH || self.sent.elapsed() >= TOGETHER {
             self.send();
         }
@@ -210,13 +214,12 @@ impl<'s> Out<'s> {
     /// A page; one that is longer than may be is told of instead.
     fn page(&mut self, page: Box<Page>, longest: usize) {
         let number = page.number;
-        let told = Told::Page(page);
-        match protocol::encode(&told) {
-            Ok(body) if body.len() > longest => {
-                let problem = Some("the page holds more than is read of one page".to_owned());
-                self.tell(&Told::Page(Box::new(Page { number, problem, ..Page::default() })));
-            }
-            Ok(_) | Err(_) => self.tell(&told),
+        let encoded = protocol::encode(&Told::Page(page));
+        if encoded.as_ref().is_ok_and(|body| body.len() > longest) {
+            let problem = Some("the page holds more than is read of one page".to_owned());
+            self.tell(&Told::Page(Box::new(Page { number, problem, ..Page::default() })));
+        } else {
+            self.queue(encoded);
         }
     }
 
