@@ -82,6 +82,10 @@ async fn extract(
             Err(Error::new(ErrorKind::Unsupported, "the source is no PDF, and only pages of PDFs can be rendered"))
         }
         Route::Html => work.html(hints, &late).await,
+        Route::Pdf if request.html => Err(Error::new(
+            ErrorKind::Unsupported,
+            "the source is a PDF, which has no HTML to be cleaned; ask for Markdown or text",
+        )),
         Route::Pdf => {
             let task = match request.render {
                 Some(Picture { page, dpi }) => PdfTask::Render { page, dpi },

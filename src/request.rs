@@ -99,7 +99,7 @@ impl Request {
         self
     }
 
-    /// Asks for the content as clean HTML, too.
+    /// Asks for the content as clean HTML, too; a PDF has none and is refused then.
     #[must_use]
     pub fn with_html(mut self) -> Self {
         self.html = true;

@@ -112,6 +112,7 @@ fn failures_have_their_exit_code_and_say_what_to_do() {
         (&["pdf", "render", "--page", "9", PDF], 2, "there is no page 9"),
         (&["pdf", "render", "--dpi", "1200", PDF], 6, "fewer dots per inch"),
         (&["pdf", "render", SAMPLE], 5, "no PDF"),
+        (&["extract", "--format", "html", PDF], 5, "no HTML to be cleaned"),
         (&["pdf", "render", PDF, "-o", "/proc/no/such/place"], 8, "failed to write /proc/no/such/place"),
         (&["extract", "--max-page", "1", &text(&large)], 5, "larger than 1 MiB"),
         (&["extract", &text(&broken)], 4, "failed to read"),

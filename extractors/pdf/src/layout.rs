@@ -32,9 +32,11 @@ pub(crate) struct Laid {
     /// Where the page itself lies in the frame of the main direction.
     pub(crate) frame: Rect,
     pub(crate) links: Vec<Link>,
+    /// More was there than is read of a page.
+    pub(crate) cut_short: bool,
 }
 
-/// Directions of writing that are told apart on a page; a drawing may have text at every angle.
+/// Directions of writing that are told apart on a page of very many characters; any other may have text at every angle.
 const DIRECTIONS: usize = 8;
 
 /// Characters of a page whose columns and tables are looked for.
@@ -43,7 +45,14 @@ const CHARACTERS: usize = 200_000;
 /// Lays out a page.
 pub(crate) fn layout(page: &RawPage) -> Laid {
     let mut laid = Laid::default();
-    for (index, degrees) in directions(page).into_iter().enumerate() {
+    let mut texts = vec![String::new(); page.anchors.len()];
+    let mut directions = directions(page);
+    // Each is a walk over all characters.
+    if page.glyphs.len() > CHARACTERS && directions.len() > DIRECTIONS {
+        directions.truncate(DIRECTIONS);
+        laid.cut_short = true;
+    }
+    for (index, degrees) in directions.into_iter().enumerate() {
         let turn = Turn::back(degrees);
         let frame = turn.rect(&page.bounds);
         let mut atoms = word::atoms(page, degrees);
@@ -59,7 +68,7 @@ pub(crate) fn layout(page: &RawPage) -> Laid {
                 atoms.extend(filled(&rect, value, order));
             }
         }
-        mark_links(page, &turn, &mut atoms, &mut laid.links);
+        mark_links(page, &turn, &mut atoms, &mut texts);
         // A page of so many characters is no page that anybody reads: what is drawn is read as it was drawn.
         let plain = page.glyphs.len() > CHARACTERS;
         let tables = if index == 0 && !plain { ruled_tables(page, &turn, &mut atoms) } else { Vec::new() };
@@ -74,6 +83,7 @@ pub(crate) fn layout(page: &RawPage) -> Laid {
         let blocks = paragraph::blocks(regions);
         if index == 0 { laid.blocks = blocks } else { laid.aside.extend(blocks) }
     }
+    laid.links = links(page, texts);
     laid
 }
 
@@ -91,7 +101,6 @@ fn directions(page: &RawPage) -> Vec<i32> {
         counts.push((0, 1));
     }
     counts.sort_by_key(|(degrees, count)| (std::cmp::Reverse(*count), *degrees));
-    counts.truncate(DIRECTIONS);
     counts.into_iter().map(|(degrees, _)| degrees).collect()
 }
 
@@ -134,12 +143,10 @@ const LINK_STEPS: usize = 20_000_000;
 /// Bytes of what a link says.
 const LINK_TEXT: usize = 500;
 
-/// Tells the words that lead elsewhere, and lists where to.
-fn mark_links(page: &RawPage, turn: &Turn, atoms: &mut [Atom], links: &mut Vec<Link>) {
-    let mut seen = std::collections::BTreeSet::new();
-    for (index, anchor) in page.anchors.iter().enumerate() {
+/// Tells the words that lead elsewhere, and gathers what each area says.
+fn mark_links(page: &RawPage, turn: &Turn, atoms: &mut [Atom], texts: &mut [String]) {
+    for (index, (anchor, text)) in page.anchors.iter().zip(texts).enumerate() {
         let rect = turn.rect(&anchor.rect);
-        let mut text = String::new();
         if index * atoms.len() > LINK_STEPS {
             break;
         }
@@ -147,14 +154,19 @@ fn mark_links(page: &RawPage, turn: &Turn, atoms: &mut [Atom], links: &mut Vec<L
             for word in atom.words.iter_mut().filter(|word| rect.contains(word.rect.middle())) {
                 word.link = u16::try_from(index).ok();
                 if text.len() < LINK_TEXT {
-                    block::append(&mut text, &word.text);
+                    block::append(text, &word.text);
                 }
             }
         }
-        if seen.insert((anchor.href.as_str(), text.clone())) {
-            links.push(Link { href: anchor.href.clone(), text, rel: None });
-        }
     }
+}
+
+/// Where all areas lead, those that say nothing included; each once.
+fn links(page: &RawPage, texts: Vec<String>) -> Vec<Link> {
+    let mut seen = std::collections::BTreeSet::new();
+    let all = page.anchors.iter().zip(texts);
+    let new = all.filter(|(anchor, text)| seen.insert((anchor.href.as_str(), text.clone())));
+    new.map(|(anchor, text)| Link { href: anchor.href.clone(), text, rel: None }).collect()
 }
 
 /// Finds the tables with rules and takes their words out of `atoms`.
@@ -316,6 +328,32 @@ mod tests {
         assert_eq!(read(&wide), ["WIDE WORDS"]);
         // As it stands on the page, from left to right.
         assert_eq!(read(&page(&[(40.0, 700.0, "םולש 42")])), ["42 שלום"]);
+    }
+
+    #[test]
+    fn areas_that_lead_elsewhere_are_listed_once_whatever_runs_where() {
+        let anchor = |left: f32, href: &str| crate::raw::Anchor {
+            rect: Rect { left, bottom: 695.0, right: left + 60.0, top: 712.0 },
+            href: href.to_owned(),
+        };
+        let make = || RawPage { anchors: vec![anchor(40.0, "a"), anchor(300.0, "b")], ..page(&[(40.0, 700.0, "level text")]) };
+        // The same page with a word that runs upwards, and one without any.
+        let (mut turned, mut empty) = (make(), make());
+        turned.runs.push(Run { degrees: 90, ..turned.runs[0] });
+        turned.glyphs.iter_mut().skip(6).for_each(|glyph| glyph.run = 1);
+        empty.glyphs.clear();
+        for page in [make(), turned, empty] {
+            let hrefs: Vec<String> = layout(&page).links.into_iter().map(|link| link.href).collect();
+            assert_eq!(hrefs, ["a", "b"]);
+        }
+    }
+
+    #[test]
+    fn text_at_every_angle_is_read() {
+        let mut page = page(&[(40.0, 700.0, "abcdefghijklmnopqrstuvwxyz")]);
+        page.runs = (0..26).map(|index| Run { degrees: 13 * index, ..page.runs[0] }).collect();
+        (0..).zip(&mut page.glyphs).for_each(|(index, glyph)| glyph.run = index);
+        assert_eq!(read(&page).concat().len(), 26);
     }
 
     proptest! {

@@ -140,6 +140,7 @@ impl Pages<'_> {
             }
         }
         let laid = layout(&raw);
+        raw.cut_short |= laid.cut_short;
         let glyphs = raw.glyphs.len();
         raw.glyphs = Vec::new();
         raw.runs = Vec::new();
