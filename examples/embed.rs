@@ -43,7 +43,7 @@ async fn host() -> Result<(), Box<dyn Error>> {
         match chunk {
             Chunk::Page(page) => println!("page {}: {} characters, {} tables", page.number, page.text.len(), page.tables.len()),
             Chunk::Error(error) => println!("failed: {error}"),
-            Chunk::Head(_) | Chunk::Picture(_) | Chunk::Body(_) | Chunk::Done(_) => {}
+            Chunk::Head(_) | Chunk::Picture(_) | Chunk::Rendered(_) | Chunk::Extract(..) | Chunk::Body(_) | Chunk::Done(_) => {}
         }
     }
 

@@ -8,6 +8,7 @@ mod exit;
 mod extract;
 mod interrupt;
 mod pdf;
+mod render;
 mod tree;
 
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use eventmesh_actors::{MemorySource, UnknownMemory};
+
+use eventmesh_extractors::browser::SandboxPolicy;
 
 use crate::config::Config;
 use crate::engine::{Engine, StartError};
@@ -51,7 +54,9 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Extracts one page or PDF from a file, a URL or standard input
-    Extract(extract::ExtractArgs),
+    Extract(Box<extract::ExtractArgs>),
+    /// Renders one page with a browser: its HTML, content, a picture, a PDF
+    Render(Box<render::RenderArgs>),
     /// Extracts many pages and PDFs, one JSON object a line in and out
     Batch(batch::BatchArgs),
     /// What only PDFs have
@@ -86,6 +91,12 @@ struct EngineArgs {
     /// libpdfium.so, which reads PDFs [default: EVENTMESH_PDFIUM, beside the program, where ./x setup puts it]
     #[arg(long, value_name = "FILE")]
     pdfium: Option<PathBuf>,
+    /// Chromium, which renders pages [default: EVENTMESH_CHROMIUM, where distributions put it]
+    #[arg(long, value_name = "FILE")]
+    chromium: Option<PathBuf>,
+    /// Runs Chromium without its own sandbox: only where nothing that is rendered can do harm
+    #[arg(long)]
+    no_browser_sandbox: bool,
     /// Directory for compiled code, readable and writable by nobody else [default: the user's cache directory]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -106,8 +117,13 @@ impl EngineArgs {
         if let Some(workers) = self.workers {
             config.workers = workers;
             config.pdf.workers = workers;
+            config.browser.pages = workers;
         }
         config.pdf.library.clone_from(&self.pdfium);
+        config.browser.chromium.clone_from(&self.chromium);
+        if self.no_browser_sandbox {
+            config.browser.sandbox = SandboxPolicy::Off;
+        }
         if let Some(directory) = &self.cache_dir {
             config.artifact_cache = crate::ArtifactCache::Directory(directory.clone());
         }
@@ -157,7 +173,8 @@ impl Cli {
     /// Does what was asked for.
     pub async fn run(self) -> ExitCode {
         let done = match self.command {
-            Command::Extract(arguments) => extract::run(arguments).await,
+            Command::Extract(arguments) => extract::run(*arguments).await,
+            Command::Render(arguments) => render::run(*arguments).await,
             Command::Batch(arguments) => batch::run(arguments).await,
             Command::Pdf(command) => pdf::run(command).await,
             Command::Doctor(arguments) => doctor::run(arguments).await,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use eventmesh_actors::{BackoffSpec, GovernorSpec, RecycleLimits, RestartPolicy};
+use eventmesh_extractors::browser::{BrowserLimits, SandboxPolicy};
 use eventmesh_extractors::pdf::PdfLimits;
 use eventmesh_extractors::wasm::ArtifactCache;
 
@@ -42,6 +43,11 @@ pub struct Config {
     pub fetch: FetchLimits,
     /// How PDFs are read.
     pub pdf: PdfConfig,
+    /// How pages are rendered.
+    pub browser: BrowserConfig,
+    /// Directory for the scratch directories of processes. Default: `eventmesh` in the user's runtime directory, or the
+    /// temporary one.
+    pub scratch: Option<PathBuf>,
 }
 
 /// How PDFs are read.
@@ -70,9 +76,30 @@ pub struct PdfConfig {
     /// Restarts of workers before their pool gives up. Default 50 in 10 s: a new process is there within milliseconds, and
     /// what a document does to its process is no restart.
     pub restarts: RestartPolicy,
-    /// Directory for the scratch directories of processes. Default: `eventmesh` in the user's runtime directory, or the
-    /// temporary one.
-    pub scratch: Option<PathBuf>,
+}
+
+/// How pages are rendered.
+#[derive(Clone, Debug)]
+pub struct BrowserConfig {
+    /// Chromium, by its path: the program itself, not the script that starts it. Default: what `EVENTMESH_CHROMIUM` names, else
+    /// where distributions put it.
+    pub chromium: Option<PathBuf>,
+    /// The program that is started and becomes Chromium, which must have been built with this one. Default: this one, if it
+    /// called [`worker_main`](crate::worker_main) first.
+    pub program: Option<PathBuf>,
+    /// Pages rendered at once. Default: one per core, since more only wait for each other inside the browser. None is there, nor
+    /// is a browser, before the first page.
+    pub pages: u32,
+    /// What browsers and their pages may use, and when another browser takes over.
+    pub limits: BrowserLimits,
+    /// Whether Chromium confines its own processes. Default: it does, unless it says that it cannot.
+    pub sandbox: SandboxPolicy,
+    /// The user that Chromium runs as, if this process is root. Default: a number that belongs to nobody.
+    pub user: Option<u32>,
+    /// Arguments for Chromium besides our own. Default none.
+    pub arguments: Vec<String>,
+    /// Bytes of all pages waiting and being rendered, each counted as 1 MiB and what it brings along. Default 256 MiB.
+    pub max_bytes: u64,
 }
 
 /// Limits on fetching a page by its URL. The request's deadline holds besides.
@@ -112,6 +139,8 @@ impl Default for Config {
             governor: GovernorSpec::default(),
             fetch: FetchLimits::default(),
             pdf: PdfConfig::default(),
+            browser: BrowserConfig::default(),
+            scratch: None,
         }
     }
 }
@@ -129,7 +158,22 @@ impl Default for PdfConfig {
             max_content: 256 << 20,
             recycle_after: 200,
             restarts: RestartPolicy::any(50, Duration::from_secs(10)),
-            scratch: None,
+        }
+    }
+}
+
+impl Default for BrowserConfig {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            chromium: None,
+            program: None,
+            pages: u32::try_from(cores).unwrap_or(1),
+            limits: BrowserLimits::default(),
+            sandbox: SandboxPolicy::Auto,
+            user: None,
+            arguments: Vec::new(),
+            max_bytes: 256 << 20,
         }
     }
 }
@@ -182,6 +226,14 @@ impl Config {
         check(pdf.limits.pages >= 1, "pdf.limits.pages must be at least 1");
         check(pdf.limits.pixels >= 1, "pdf.limits.pixels must be at least 1");
         check(pdf.max_bytes >= 1 << 20, "pdf.max_bytes must be at least 1 MiB");
+        let browser = &self.browser;
+        check((1..=256).contains(&browser.pages), "browser.pages must be 1 to 256");
+        check(browser.max_bytes >= 1 << 20, "browser.max_bytes must be at least 1 MiB");
+        check(browser.limits.slowdown > 1.0, "browser.limits.slowdown must be more than 1");
+        check(browser.limits.pages >= 1, "browser.limits.pages must be at least 1");
+        check(browser.limits.page_memory >= 16 << 20, "browser.limits.page_memory must be at least 16 MiB");
+        check(browser.limits.browser_memory >= 16 << 20, "browser.limits.browser_memory must be at least 16 MiB");
+        check(!browser.limits.look.is_zero(), "browser.limits.look must be longer than nothing");
         check(!self.deadline.is_zero(), "deadline must be longer than nothing");
         problems
     }

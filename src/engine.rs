@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use eventmesh_actors::process::ProcessHost;
 use eventmesh_actors::{
     Bus, ChildSpec, Exit, Governor, GovernorSnapshot, LeaseError, MemorySource, Pool, PoolMemory, PoolSpec, PostMortem, Pressure,
     Priority, ProcessList, Record, Shutdown, Subscriber, SupervisorSpec, Tree, TreeError, TreeSnapshot, UnknownMemory,
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::admission::Admission;
+use crate::browser::{BrowserSnapshot, Browsers};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::fetch::Fetcher;
@@ -22,6 +24,7 @@ use crate::pdf::Pdf;
 use crate::pipeline;
 use crate::reply::Reply;
 use crate::request::Request;
+use crate::scratch;
 
 /// Events kept for readers that are behind.
 const EVENTS: usize = 1024;
@@ -42,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) fetcher: Fetcher,
     pub(crate) pool: Pool<WasmWorker>,
     pub(crate) pdf: Pdf,
+    pub(crate) browsers: Browsers,
+    host: Option<ProcessHost>,
     admission: Admission,
     sandbox: Arc<Sandbox>,
     governor: Governor,
@@ -136,8 +141,10 @@ impl EngineBuilder {
         let bus = Bus::new(EVENTS);
         let pool = Pool::new(pool_spec(&config, account, &sandbox), Arc::clone(&sandbox), bus.clone());
         let memory = EngineMemory { allocator: self.memory, sandbox: Arc::clone(&sandbox) };
-        let pdf = Pdf::new(&config, &bus);
-        let processes = pdf.get().map(|ready| Arc::new(ready.host.clone()) as Arc<dyn ProcessList>);
+        let host = scratch::open(config.scratch.as_deref());
+        let pdf = Pdf::new(&config, &host, &bus);
+        let browsers = Browsers::new(&config, &host, &bus);
+        let processes = host.as_ref().ok().map(|host| Arc::new(host.clone()) as Arc<dyn ProcessList>);
         let governor = Governor::new(config.governor.clone(), Arc::new(memory), processes, bus.clone());
         pool.follow(governor.levels());
         // The governor goes first: whoever comes after it can rely on its levels. Its failure is nobody else's.
@@ -147,6 +154,12 @@ impl EngineBuilder {
         if let Some(ready) = pdf.get() {
             ready.pool.follow(governor.levels());
             root = root.child(ChildSpec::pool(&ready.pool).shutdown(Shutdown::Within(POOL_SHUTDOWN)));
+        }
+        if let Some(child) = browsers.child(&bus) {
+            root = root.child(child);
+        }
+        if let Some(ready) = browsers.get() {
+            ready.pool.follow(governor.levels());
         }
         let tree = Tree::start(root, bus.clone()).await?;
         pool.ready(Instant::now() + FIRST_WORKER).await.map_err(|error| StartError::NotReady {
@@ -158,6 +171,8 @@ impl EngineBuilder {
             fetcher,
             pool,
             pdf,
+            browsers,
+            host: host.ok(),
             sandbox,
             governor,
             tree,
@@ -239,6 +254,7 @@ impl Engine {
             admitted_bytes: admitted.bytes,
             sandbox: sandbox.into(),
             pdf: self.pdf(),
+            browser: self.inner.browsers.snapshot(),
             memory: self.inner.governor.snapshot(),
             tree: self.inner.tree.snapshot(),
         }
@@ -250,7 +266,7 @@ impl Engine {
             library: pdf.get().map(|ready| ready.library.path.display().to_string()),
             missing: pdf.require().err().map(|error| error.to_string()),
             confinement: pdf.confinement().map(|confinement| confinement.to_string()),
-            processes: pdf.get().map_or(0, |ready| ready.host.pids().len()),
+            processes: self.inner.host.as_ref().map_or(0, |host| host.pids().len()),
         }
     }
 
@@ -286,9 +302,9 @@ impl Engine {
             self.inner.abort.send_replace(true);
         }
         self.inner.tree.shutdown(POOL_SHUTDOWN).await;
-        if let Some(ready) = self.inner.pdf.get() {
+        if let Some(host) = &self.inner.host {
             // They have been told or killed; whoever shuts down may rely on it that none is left.
-            let _ = timeout(POOL_SHUTDOWN, ready.host.close()).await;
+            let _ = timeout(POOL_SHUTDOWN, host.close()).await;
         }
     }
 }
@@ -304,6 +320,8 @@ pub struct EngineSnapshot {
     pub sandbox: SandboxSnapshot,
     /// What reads PDFs.
     pub pdf: PdfSnapshot,
+    /// What renders pages.
+    pub browser: BrowserSnapshot,
     /// What is held, and how short memory is.
     pub memory: GovernorSnapshot,
     /// The live tree.

@@ -1,5 +1,7 @@
 //! Which way a page goes, by what it says it is and what it starts with. Pure.
 
+use eventmesh_extractors::Document;
+
 use crate::error::{Error, ErrorKind};
 
 /// The way of a page.
@@ -57,6 +59,48 @@ fn is_pdf(head: &[u8]) -> bool {
 /// Readers look for the beginning of a PDF up to here.
 const PDF_BEGINS_WITHIN: usize = 1024;
 
+/// Why a page is to be rendered, if it is: it has hardly any text, and what it was sent with says that scripts bring it.
+pub(crate) fn wants_browser(document: &Document, page: &[u8]) -> Option<&'static str> {
+    if document.word_count >= ENOUGH_WORDS {
+        return None;
+    }
+    let page = String::from_utf8_lossy(&page[..page.len().min(LOOKED_AT)]).to_ascii_lowercase();
+    if !page.contains("<script") {
+        return None;
+    }
+    let demands = page.split("<noscript").skip(1).any(|rest| {
+        let inside = rest.split("</noscript").next().unwrap_or_default();
+        inside.contains("javascript") || inside.contains("enable js")
+    });
+    if demands {
+        return Some("it asks for JavaScript");
+    }
+    if ROOTS.iter().any(|root| page.contains(root)) {
+        return Some("it has the root of an application");
+    }
+    (document.word_count < HARDLY_ANY_WORDS).then_some("it has scripts, and hardly any text")
+}
+
+/// A page of so many words has its content.
+const ENOUGH_WORDS: u32 = 100;
+/// A page of fewer words than this has none.
+const HARDLY_ANY_WORDS: u32 = 15;
+/// Bytes of a page that are looked at.
+const LOOKED_AT: usize = 512 << 10;
+/// Where the usual frameworks put their content.
+const ROOTS: &[&str] = &[
+    "id=\"root\"",
+    "id=\"app\"",
+    "id=\"__next\"",
+    "id=\"__nuxt\"",
+    "id=\"svelte\"",
+    "id=root",
+    "id=app",
+    "<app-root",
+    "data-reactroot",
+    "ng-version",
+];
+
 /// The charset in a content type.
 pub(crate) fn charset(content_type: &str) -> Option<String> {
     content_type.split(';').skip(1).find_map(|parameter| {
@@ -98,6 +142,23 @@ mod tests {
         for (content_type, head) in stops {
             let error = route(content_type, head.as_bytes()).expect_err("it stops");
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{content_type:?} {head}");
+        }
+    }
+
+    #[test]
+    fn pages_that_are_empty_without_scripts_are_rendered() {
+        let of = |words: u32| Document { word_count: words, ..Document::default() };
+        let table = [
+            (500, "<div id=\"root\"></div><script src=a.js></script>", false),
+            (3, "<div id=\"root\"></div><script src=a.js></script>", true),
+            (40, "<div id=\"root\"></div><script src=a.js></script>", true),
+            (40, "<p>A short page.</p><script>count()</script>", false),
+            (3, "<p>A short page.</p>", false),
+            (3, "<p>x</p><script>fill()</script>", true),
+            (40, "<noscript>Please enable JavaScript.</noscript><script src=a.js></script>", true),
+        ];
+        for (words, page, expected) in table {
+            assert_eq!(wants_browser(&of(words), page.as_bytes()).is_some(), expected, "{words} {page}");
         }
     }
 

@@ -21,6 +21,7 @@
 //! [`Reply`]. `pipeline.rs` is that way as one function.
 
 mod admission;
+mod browser;
 pub mod cli;
 mod config;
 mod engine;
@@ -32,17 +33,28 @@ mod pdf;
 mod pipeline;
 mod reply;
 mod request;
+mod scratch;
+mod worker;
 
-pub use config::{Config, FetchLimits, PdfConfig};
+pub use config::{BrowserConfig, Config, FetchLimits, PdfConfig};
+pub use browser::BrowserSnapshot;
 pub use engine::{Engine, EngineBuilder, EngineSnapshot, PdfSnapshot, SandboxSnapshot, StartError};
 pub use error::{Error, ErrorKind};
 pub use eventmesh_actors as actors;
 pub use eventmesh_actors::Priority;
+/// Rendering: what can be asked of a browser, and what comes of it.
+pub mod render {
+    pub use eventmesh_extractors::browser::{
+        Action, BrowserLimits, Button, ConsoleMessage, Cookie, Dialog, Edge, Extract, File, NetworkEntry, OnError, Outcome, Picture,
+        PictureFormat, RenderOptions, RenderTiming, Rendered, SandboxPolicy, Screenshot, SettleReason, Settled, State, Status,
+        Viewport, Wait, What, schema,
+    };
+}
 pub use eventmesh_extractors::pdf::{Password, PdfLimits};
 pub use eventmesh_extractors::wasm::ArtifactCache;
 pub use eventmesh_extractors::{
     Attachment, Document, Field, Image, Json, Link, Metadata, Note, OutlineItem, Page, PageImage, PageType, PdfFacts, Table,
 };
-pub use pdf::worker_main;
 pub use reply::{Answer, Chunk, Head, Reply, Timing};
-pub use request::{Picture, Request, Source};
+pub use request::{Picture, RenderMode, Request, Source};
+pub use worker::worker_main;

@@ -1,14 +1,11 @@
 //! PDFs: the pool that reads them, and how their pages become a [`Document`].
 
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use eventmesh_actors::process::ProcessHost;
 use eventmesh_actors::{BackoffSpec, Bus, MemoryLimits, Pool, PoolSpec, RecycleLimits};
 use eventmesh_extractors::pdf::{
-    Confinement, LibraryMissing, Opened, PdfDone, PdfError, PdfLibrary, PdfProgram, PdfSpec, PdfWorker, WORKER_ARGUMENT,
+    Confinement, LibraryMissing, Opened, PdfDone, PdfError, PdfLibrary, PdfProgram, PdfSpec, PdfWorker,
     continue_text,
 };
 use eventmesh_extractors::{Document, Page, PdfFacts, word_count};
@@ -16,24 +13,10 @@ use eventmesh_extractors::{Document, Page, PdfFacts, word_count};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::pipeline::Late;
+use crate::worker;
 
 /// The name of the pool.
 pub(crate) const POOL: &str = "pdf";
-
-/// Whether this program has said that it can be started as a worker.
-static CAN_BE_WORKER: AtomicBool = AtomicBool::new(false);
-
-/// Turns this process into a worker if it was started as one, and never returns then. To be called first thing in `main`, before
-/// any thread, by every host application that reads PDFs; one that cannot names a program that does, such as `eventmesh`, in
-/// [`PdfConfig::program`](crate::PdfConfig::program).
-pub fn worker_main() {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|argument| argument == WORKER_ARGUMENT) {
-        let code = eventmesh_extractors::pdf::serve(arguments, crate::memory::purge);
-        std::process::exit(i32::from(code));
-    }
-    CAN_BE_WORKER.store(true, Ordering::Relaxed);
-}
 
 /// The pool that reads PDFs, or why there is none.
 #[derive(Debug)]
@@ -46,7 +29,6 @@ pub(crate) struct Ready {
     pub(crate) pool: Pool<PdfWorker>,
     pub(crate) spec: PdfSpec,
     pub(crate) library: PdfLibrary,
-    pub(crate) host: ProcessHost,
 }
 
 /// Why PDFs cannot be read.
@@ -75,24 +57,20 @@ impl Missing {
 
 impl Pdf {
     /// Finds what is needed. Nothing is started yet.
-    pub(crate) fn new(config: &Config, bus: &Bus) -> Self {
-        Self { state: Self::ready(config, bus) }
+    pub(crate) fn new(config: &Config, host: &Result<ProcessHost, String>, bus: &Bus) -> Self {
+        Self { state: Self::ready(config, host, bus) }
     }
 
-    fn ready(config: &Config, bus: &Bus) -> Result<Ready, Missing> {
+    fn ready(config: &Config, host: &Result<ProcessHost, String>, bus: &Bus) -> Result<Ready, Missing> {
         let pdf = &config.pdf;
         let library = PdfLibrary::find(pdf.library.as_deref()).map_err(Missing::Library)?;
         let program = match &pdf.program {
             // It is started elsewhere.
             Some(path) => PdfProgram::At(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
-            None if CAN_BE_WORKER.load(Ordering::Relaxed) => PdfProgram::ThisOne,
+            None if worker::can_be() => PdfProgram::ThisOne,
             None => return Err(Missing::Program),
         };
-        let scratch = match &pdf.scratch {
-            Some(directory) => directory.clone(),
-            None => scratch().map_err(Missing::Scratch)?,
-        };
-        let host = ProcessHost::open(&scratch).map_err(|error| Missing::Scratch(error.to_string()))?;
+        let host = host.clone().map_err(Missing::Scratch)?;
         let mut spec = PdfSpec::new(program, library.path.clone(), host.clone(), pdf.limits);
         spec.fonts = pdf.fonts.iter().map(absolute).collect();
         let limits = MemoryLimits { soft: Some(pdf.limits.resident), ..MemoryLimits::NONE };
@@ -112,7 +90,7 @@ impl Pdf {
             ..PoolSpec::new(POOL, pdf.workers)
         };
         let pool = Pool::new(pool, spec.clone(), bus.clone());
-        Ok(Ready { pool, spec, library, host })
+        Ok(Ready { pool, spec, library })
     }
 
     pub(crate) fn get(&self) -> Option<&Ready> {
@@ -133,27 +111,6 @@ impl Pdf {
 fn absolute(directory: &String) -> String {
     let absolute = std::path::absolute(directory).ok().and_then(|path| path.into_os_string().into_string().ok());
     absolute.unwrap_or_else(|| directory.clone())
-}
-
-/// Where scratch directories are, if nobody says. Nobody else may have made it, or write to it: in a temporary directory
-/// that all share, somebody could.
-fn scratch() -> Result<PathBuf, String> {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let user = rustix::process::getuid().as_raw();
-    let directory = match runtime.filter(|directory| directory.is_absolute() && directory.is_dir()) {
-        Some(directory) => directory.join("eventmesh"),
-        None => std::env::temp_dir().join(format!("eventmesh-{user}")),
-    };
-    let why = |error: std::io::Error| format!("{}: {error}", directory.display());
-    match std::fs::DirBuilder::new().mode(0o700).create(&directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(why(error)),
-        Ok(()) | Err(_) => {}
-    }
-    let found = std::fs::symlink_metadata(&directory).map_err(why)?;
-    if !found.is_dir() || found.uid() != user || found.mode() & 0o022 != 0 {
-        return Err(format!("{} belongs to somebody else, or others may write to it; set pdf.scratch", directory.display()));
-    }
-    Ok(directory)
 }
 
 /// What a PDF is expected to take, in bytes. A rule to begin with; the limits of its process are the guard.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   admission ─▶ fetch ─▶ Head ─▶ gate ─┬▶ wasm pool ───────▶ Body ─▶ Done
+//!        │          │               │    ├▶ pages pool ─▶ Rendered ─▶ wasm pool ─▶ Body ─▶ Done
 //!        │          │               │    └▶ pdf pool ─▶ Page… ─▶ Body ─▶ Done
 //!        └──────────┴───────────────┴─────────┴──────────────────▶ Error
 //! ```
@@ -17,18 +18,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use eventmesh_actors::{Demand, LeaseError, Priority, RunError};
 use eventmesh_extractors::Hints;
+use eventmesh_extractors::browser::{RenderJob, RenderOptions, RenderRequest, RenderSource, Rendered};
 use eventmesh_extractors::pdf::{Password, PdfJob, PdfOutput, PdfTask};
-use eventmesh_extractors::wasm::{Job, PageError};
+use eventmesh_extractors::wasm::{Extracted, Job, PageError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admission::Permit;
+use crate::browser;
 use crate::engine::Inner;
 use crate::error::{Error, ErrorKind};
 use crate::gate::{self, Route};
 use crate::pdf::{self, Assembly};
-use crate::reply::{Chunk, ReplySender, Timing};
-use crate::request::{Picture, Request, Source};
+use crate::reply::{Chunk, Head, ReplySender, Timing};
+use crate::request::{Picture, RenderMode, Request, Source};
 
 /// Makes the error of a request that was not done in time, of what it was at.
 pub(crate) type Late<'l> = dyn Fn(&str) -> Error + Sync + 'l;
@@ -67,6 +70,19 @@ async fn extract(
         Source::Path(path) => path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("pdf")),
         Source::Bytes(_) | Source::Url(_) => false,
     };
+    if let (RenderMode::Always, Source::Url(url)) = (request.mode, &request.source) {
+        // The browser asks for it itself, and sees what a person would.
+        let source = RenderSource::Url(url.clone());
+        let mut permit = permit;
+        let work = Work { inner, page: Bytes::new(), priority: request.priority, began, fetched: began, deadline, reply };
+        let rendered = work.browse(source, &request.options, &late).await?;
+        permit.grow(rendered.html.len() as u64)?;
+        return work.rendered(rendered, request.base_url, request.html, true, &request.options, &late).await;
+    }
+    let url = match &request.source {
+        Source::Url(_) => true,
+        Source::Bytes(_) | Source::Path(_) => false,
+    };
     let page = timeout_at(deadline, inner.fetcher.get(request.source, permit)).await.map_err(|_| late("being fetched"))??;
     let fetched = Instant::now();
     let charset = request.charset.or_else(|| page.head.content_type.as_deref().and_then(gate::charset));
@@ -81,7 +97,15 @@ async fn extract(
         Route::Html if request.render.is_some() => {
             Err(Error::new(ErrorKind::Unsupported, "the source is no PDF, and only pages of PDFs can be rendered"))
         }
-        Route::Html => work.html(hints, &late).await,
+        Route::Html => match request.mode {
+            RenderMode::Never => work.html(hints, &late).await,
+            RenderMode::Always => {
+                let source = work.from_memory(&hints);
+                let rendered = work.browse(source, &request.options, &late).await?;
+                work.rendered(rendered, hints.base_url, hints.html, false, &request.options, &late).await
+            }
+            RenderMode::Auto => work.html_or_rendered(hints, url, &request.options, &late).await,
+        },
         Route::Pdf if request.html => Err(Error::new(
             ErrorKind::Unsupported,
             "the source is a PDF, which has no HTML to be cleaned; ask for Markdown or text",
@@ -123,10 +147,87 @@ impl Work<'_> {
     }
 
     async fn html(&self, hints: Hints, late: &Late<'_>) -> Result<Timing, Error> {
-        let job = || Job { page: self.page.clone(), hints: hints.clone(), deadline: self.deadline };
-        let demand = self.demand(self.page.len() as u64);
-        let extracted = self.inner.pool.run(demand, job).await.map_err(|error| failure(error, late, page_failure))?;
+        let extracted = self.document(self.page.clone(), hints, late).await?;
         let timing = self.timing(extracted.ran);
+        self.reply.send(Chunk::Body(Box::new(extracted.document))).await;
+        Ok(timing)
+    }
+
+    /// The one place where HTML becomes a document.
+    async fn document(&self, page: Bytes, hints: Hints, late: &Late<'_>) -> Result<Extracted, Error> {
+        let demand = Demand::new(page.len() as u64, self.deadline).priority(self.priority).key(key_of(&page));
+        let job = || Job { page: page.clone(), hints: hints.clone(), deadline: self.deadline };
+        self.inner.pool.run(demand, job).await.map_err(|error| failure(error, late, page_failure))
+    }
+
+    /// The page as it was sent, or as a browser shows it, if it is empty as it was sent.
+    async fn html_or_rendered(&self, hints: Hints, url: bool, options: &RenderOptions, late: &Late<'_>) -> Result<Timing, Error> {
+        let raw = self.document(self.page.clone(), hints.clone(), late).await?;
+        let reason = gate::wants_browser(&raw.document, &self.page);
+        if let (Some(reason), Some(_)) = (reason, self.inner.browsers.get()) {
+            tracing::debug!(reason, "a page is rendered");
+            let source = match &hints.base_url {
+                Some(address) if url => RenderSource::Url(address.clone()),
+                _ => self.from_memory(&hints),
+            };
+            match self.browse(source, options, late).await {
+                Ok(rendered) => return self.rendered(rendered, hints.base_url, hints.html, false, options, late).await,
+                // What there is without a browser is better than nothing.
+                Err(error) => tracing::warn!(%error, "a page could not be rendered, and is taken as it was sent"),
+            }
+        }
+        let timing = self.timing(raw.ran);
+        self.reply.send(Chunk::Body(Box::new(raw.document))).await;
+        Ok(timing)
+    }
+
+    /// The page for a browser, which is not to ask for it again.
+    fn from_memory(&self, hints: &Hints) -> RenderSource {
+        let content_type = hints.charset.as_ref().map(|charset| format!("text/html; charset={charset}"));
+        RenderSource::Html { html: self.page.clone(), url: hints.base_url.clone(), content_type }
+    }
+
+    async fn browse(&self, source: RenderSource, options: &RenderOptions, late: &Late<'_>) -> Result<Rendered, Error> {
+        let browsers = self.inner.browsers.require()?;
+        let (key, brought) = match &source {
+            RenderSource::Url(url) => (key_of(url.as_bytes()), 0),
+            RenderSource::Html { html, .. } => (key_of(html), html.len() as u64),
+        };
+        let request = Arc::new(RenderRequest { source, options: options.clone() });
+        let job = || RenderJob { request: Arc::clone(&request), deadline: self.deadline };
+        let demand = Demand::new(browser::expected_bytes(brought), self.deadline).priority(self.priority).key(key);
+        browsers.pool.run(demand, job).await.map_err(|error| failure(error, late, browser::failure))
+    }
+
+    /// What a browser has brought, handed on, and its content extracted.
+    async fn rendered(
+        &self,
+        mut rendered: Rendered,
+        base_url: Option<String>,
+        html: bool,
+        head: bool,
+        options: &RenderOptions,
+        late: &Late<'_>,
+    ) -> Result<Timing, Error> {
+        // What is not asked for is not held twice.
+        let page = if options.raw { rendered.html.clone().into() } else { Bytes::from(std::mem::take(&mut rendered.html)) };
+        let url = Some(rendered.url.clone()).filter(|url| !url.is_empty());
+        if head {
+            let (status, content_type) = (rendered.status, rendered.content_type.clone());
+            self.reply.send(Chunk::Head(Head { url: url.clone(), status, content_type, bytes: page.len() })).await;
+        }
+        let mut ran = rendered.timing.total;
+        let taken = std::mem::take(&mut rendered.extracts);
+        self.reply.send(Chunk::Rendered(Box::new(rendered))).await;
+        // It comes as text, whatever it was before.
+        let hints = |url: Option<String>| Hints { base_url: url, charset: Some("utf-8".to_owned()), html };
+        for extract in taken {
+            let document = self.document(extract.html.into(), hints(Some(extract.url)), late).await?;
+            self.reply.send(Chunk::Extract(extract.name, Box::new(document.document))).await;
+        }
+        let extracted = self.document(page, hints(base_url.or(url)), late).await?;
+        ran += extracted.ran;
+        let timing = self.timing(ran);
         self.reply.send(Chunk::Body(Box::new(extracted.document))).await;
         Ok(timing)
     }

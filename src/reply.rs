@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use eventmesh_extractors::browser::Rendered;
 use eventmesh_extractors::{Document, Page};
 use futures_core::Stream;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
@@ -27,6 +28,10 @@ pub enum Chunk {
     Page(Box<Page>),
     /// A part of a picture, if one was asked for.
     Picture(Vec<u8>),
+    /// The page, rendered, without its content, if it was.
+    Rendered(Box<Rendered>),
+    /// Content that an action took before the end, under the name that it gave.
+    Extract(String, Box<Document>),
     /// The content.
     Body(Box<Document>),
     /// All is well and over.
@@ -80,6 +85,10 @@ pub struct Answer {
     pub head: Head,
     /// The content.
     pub document: Document,
+    /// What the browser brought besides, if the page was rendered.
+    pub rendered: Option<Box<Rendered>>,
+    /// Contents that actions took before the end, under the names that they gave.
+    pub extracts: Vec<(String, Document)>,
     /// Where the time went.
     pub timing: Timing,
 }
@@ -116,19 +125,22 @@ impl Reply {
     /// The error that ended the reply.
     pub async fn document(mut self) -> Result<Answer, Error> {
         let (mut head, mut document, mut pages, mut picture) = (None, None, Vec::new(), false);
+        let (mut rendered, mut extracts) = (None, Vec::new());
         while let Some(chunk) = self.next().await {
             match chunk {
                 Chunk::Head(found) => head = Some(found),
                 // Whoever asked for pages one by one and now for the whole gets all of them; the whole has no text of its own.
                 Chunk::Page(page) => pages.push(*page),
                 Chunk::Picture(_) => picture = true,
+                Chunk::Rendered(page) => rendered = Some(page),
+                Chunk::Extract(name, document) => extracts.push((name, *document)),
                 Chunk::Body(body) => document = Some(*body),
                 Chunk::Error(error) => return Err(error),
                 Chunk::Done(timing) => {
                     return match (head, document) {
                         (Some(head), Some(mut document)) => {
                             document.pages.append(&mut pages);
-                            Ok(Answer { head, document, timing })
+                            Ok(Answer { head, document, rendered, extracts, timing })
                         }
                         (_, _) if picture => Err(Error::new(
                             ErrorKind::InvalidRequest,
@@ -153,7 +165,9 @@ impl Stream for Reply {
         let chunk = std::task::ready!(self.chunks.poll_recv(context));
         match &chunk {
             Some(Chunk::Done(_) | Chunk::Error(_)) | None => self.ended = true,
-            Some(Chunk::Head(_) | Chunk::Page(_) | Chunk::Picture(_) | Chunk::Body(_)) => {}
+            Some(
+                Chunk::Head(_) | Chunk::Page(_) | Chunk::Picture(_) | Chunk::Rendered(_) | Chunk::Extract(..) | Chunk::Body(_),
+            ) => {}
         }
         Poll::Ready(chunk)
     }

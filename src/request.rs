@@ -1,10 +1,12 @@
 //! What is asked for: where the page is, and what is known about it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use eventmesh_actors::Priority;
+use eventmesh_extractors::browser::RenderOptions;
 use eventmesh_extractors::pdf::Password;
 
 /// Where a page is.
@@ -31,6 +33,20 @@ pub struct Request {
     pub(crate) images: bool,
     pub(crate) stream_pages: bool,
     pub(crate) render: Option<Picture>,
+    pub(crate) mode: RenderMode,
+    pub(crate) options: Arc<RenderOptions>,
+}
+
+/// Whether a page is rendered by a browser before its content is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RenderMode {
+    /// Never: it is taken as it is sent.
+    #[default]
+    Never,
+    /// If it is empty without its scripts, and says so in one of the ways in which pages do.
+    Auto,
+    /// Always. A URL is then asked for by the browser itself.
+    Always,
 }
 
 /// A page of a document as a picture.
@@ -57,6 +73,8 @@ impl Request {
             images: false,
             stream_pages: false,
             render: None,
+            mode: RenderMode::Never,
+            options: Arc::default(),
         }
     }
 
@@ -133,6 +151,15 @@ impl Request {
     #[must_use]
     pub fn render(mut self, picture: Picture) -> Self {
         self.render = Some(picture);
+        self
+    }
+
+    /// Whether the page is rendered by a browser first, and how. Pages that are rendered come with
+    /// [`Chunk::Rendered`](crate::Chunk::Rendered).
+    #[must_use]
+    pub fn rendered(mut self, mode: RenderMode, options: RenderOptions) -> Self {
+        self.mode = mode;
+        self.options = Arc::new(options);
         self
     }
 

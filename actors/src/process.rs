@@ -98,6 +98,8 @@ pub struct ProcessSpec {
     pub environment: Vec<(OsString, OsString)>,
     /// What its standard streams are.
     pub streams: Streams,
+    /// Whether it starts others, which are then counted as it is. Default not.
+    pub family: bool,
     /// How long it may take to end when it is asked. Default 3 s.
     pub ask_grace: Duration,
     /// How long it may take to end after `SIGTERM`, before `SIGKILL`. Default 2 s.
@@ -113,6 +115,7 @@ impl ProcessSpec {
             arguments: Vec::new(),
             environment: Vec::new(),
             streams: Streams::Piped,
+            family: false,
             ask_grace: Duration::from_secs(3),
             term_grace: Duration::from_secs(2),
         }
@@ -140,13 +143,20 @@ struct Host {
     /// Locked for as long as this engine lives.
     _lock: File,
     next: AtomicU64,
-    living: Mutex<BTreeMap<u32, Pid>>,
+    living: Mutex<BTreeMap<u32, Living>>,
     count: watch::Sender<usize>,
     swept: Swept,
 }
 
+/// A process that is there.
+#[derive(Clone, Copy, Debug)]
+struct Living {
+    pid: Pid,
+    family: bool,
+}
+
 impl Host {
-    fn living(&self) -> MutexGuard<'_, BTreeMap<u32, Pid>> {
+    fn living(&self) -> MutexGuard<'_, BTreeMap<u32, Living>> {
         self.living.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -253,7 +263,15 @@ impl ProcessHost {
 
 impl ProcessList for ProcessHost {
     fn pids(&self) -> Vec<u32> {
-        self.host.living().keys().copied().collect()
+        let living: Vec<(u32, Living)> = self.host.living().iter().map(|(id, living)| (*id, *living)).collect();
+        let families: Vec<Pid> = living.iter().filter(|(_, living)| living.family).map(|(_, living)| living.pid).collect();
+        let mut pids: Vec<u32> = living.into_iter().map(|(id, _)| id).collect();
+        if !families.is_empty() {
+            pids.extend(groups().filter(|(_, group)| families.contains(group)).map(|(pid, _)| pid));
+            pids.sort_unstable();
+            pids.dedup();
+        }
+        pids
     }
 }
 
@@ -312,7 +330,7 @@ fn mind(host: &Arc<Host>, spec: &ProcessSpec, told: Told, ended: &watch::Sender<
         }
     };
     let (pid, buried) = (Pid::from_child(&child), Arc::new(Mutex::new(false)));
-    host.living().insert(child.id(), pid);
+    host.living().insert(child.id(), Living { pid, family: spec.family });
     host.count.send_modify(|count| *count += 1);
     let born = Born {
         pid,
@@ -407,14 +425,19 @@ const REMOVAL: Duration = Duration::from_millis(100);
 
 /// How many processes are in the group of `pid`, zombies included.
 fn members(pid: Pid) -> usize {
-    let group = pid.as_raw_nonzero().to_string();
+    groups().filter(|(_, group)| *group == pid).count()
+}
+
+/// All processes there are, each with its group.
+fn groups() -> impl Iterator<Item = (u32, Pid)> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-    processes
-        .filter(|entry| entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit))
-        .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
+    processes.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
         // After the name in parentheses: state, parent, group.
-        .filter(|stat| stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().nth(2) == Some(&group))
-        .count()
+        let group = stat.rsplit(')').next()?.split_ascii_whitespace().nth(2)?.parse().ok()?;
+        Some((pid, Pid::from_raw(group)?))
+    })
 }
 
 fn kill_group(pid: Pid, signal: Signal) {
@@ -502,6 +525,12 @@ impl Process {
     /// The socket to it, if it has one and that has not been taken.
     pub fn take_socket(&mut self) -> Option<UnixStream> {
         self.socket.take()
+    }
+
+    /// It and all those that it has started, as far as they are of its group.
+    #[must_use]
+    pub fn family(&self) -> Vec<u32> {
+        groups().filter(|(_, group)| *group == self.group.pid).map(|(pid, _)| pid).collect()
     }
 
     /// A way to end it from outside, for [`Worker::interrupt`](crate::Worker::interrupt).

@@ -8,9 +8,30 @@ use clap::{Args, ValueEnum};
 use super::EngineArgs;
 use super::exit::{Exit, write_out};
 use super::interrupt::interrupted;
+use super::render::BrowserArgs;
 use crate::reply::Answer;
-use crate::request::Request;
+use crate::request::{RenderMode, Request};
 use eventmesh_extractors::pdf::Password;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Render {
+    /// If it is empty without its scripts
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl From<Render> for RenderMode {
+    fn from(render: Render) -> Self {
+        match render {
+            Render::Auto => Self::Auto,
+            Render::Always => Self::Always,
+            Render::Never => Self::Never,
+        }
+    }
+}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -40,6 +61,11 @@ pub(crate) struct ExtractArgs {
     /// PDF: the images of each page, too, in JSON as Base64
     #[arg(long)]
     images: bool,
+    /// Whether a browser renders the page first: if it is empty without its scripts, always or never; with --actions always
+    #[arg(long, value_enum, default_value = "never")]
+    render: Render,
+    #[command(flatten)]
+    browser: BrowserArgs,
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -86,6 +112,10 @@ async fn extract(arguments: ExtractArgs) -> Result<Answer, Exit> {
     }
     if arguments.format == Format::Html {
         request = request.with_html();
+    }
+    let mode = if arguments.browser.actions.is_some() { RenderMode::Always } else { arguments.render.into() };
+    if mode != RenderMode::Never {
+        request = request.rendered(mode, arguments.browser.options()?);
     }
     let engine = super::start(arguments.engine.config()).await?;
     let answer = engine.extract(request).document().await;

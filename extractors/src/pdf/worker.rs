@@ -108,7 +108,9 @@ impl PdfSpec {
         spec.arguments.extend(settings.arguments());
         spec.streams = Streams::Socket;
         // One arena, since there is one thread; nothing is kept that is not asked to be.
-        spec = spec.variable("MALLOC_ARENA_MAX", "1").variable("_RJEM_MALLOC_CONF", "narenas:1,background_thread:false");
+        const JEMALLOC: &str = "narenas:1,background_thread:false";
+        // jemalloc has one name where it is only Rust's allocator, and another where it is also C's.
+        spec = spec.variable("MALLOC_ARENA_MAX", "1").variable("_RJEM_MALLOC_CONF", JEMALLOC).variable("MALLOC_CONF", JEMALLOC);
         spec
     }
 

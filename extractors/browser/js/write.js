@@ -1,0 +1,26 @@
+// Writes a document down as it is seen: what lies in open shadow roots stands where it is shown, and frames that `marks` names
+// leave a mark in their place. Runs in a world of its own.
+(() => {
+  const special = [...document.querySelectorAll('*')].some((element) => element.shadowRoot) || document.querySelector('iframe, frame');
+  const doctype = document.doctype ? '<!DOCTYPE html>' : '';
+  if (!special) return doctype + document.documentElement.outerHTML;
+  const copy = (node) => {
+    if (node.nodeType !== 1) return node.cloneNode(false);
+    if (node.tagName === 'SLOT' && node.getRootNode() !== document) {
+      const fragment = document.createDocumentFragment();
+      const shown = node.assignedNodes();
+      for (const child of shown.length ? shown : node.childNodes) fragment.append(copy(child));
+      return fragment;
+    }
+    if ((node.tagName === 'IFRAME' || node.tagName === 'FRAME') && node.hasAttribute('data-eventmesh-frame')) {
+      const mark = document.createElement('div');
+      mark.setAttribute('data-eventmesh-frame', node.getAttribute('data-eventmesh-frame'));
+      return mark;
+    }
+    const made = node.cloneNode(false);
+    for (const child of (node.shadowRoot ?? node).childNodes) made.append(copy(child));
+    if (node.tagName === 'TEMPLATE') made.innerHTML = node.innerHTML;
+    return made;
+  };
+  return doctype + copy(document.documentElement).outerHTML;
+})()

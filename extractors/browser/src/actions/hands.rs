@@ -1,0 +1,383 @@
+//! Performs actions: several at once where they can be, one after the other where they cannot.
+//!
+//! A batch is one write: the inputs of the steps whose places the page has told, and the question for those that come next,
+//! which the page answers when it has heard the last of the inputs. What did not hit what it was meant for has been stopped
+//! by the page, with all that followed, and is tried again from there, alone.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::plan::{self, Input, Op};
+use super::{Action, OnError, Outcome, Status, What};
+use crate::cdp::Session;
+use crate::error::RenderError;
+use crate::page::Page;
+use crate::request::{Extract, Picture, RenderRequest};
+use crate::script::{self, ScriptError};
+
+#[path = "input.rs"]
+mod input;
+#[path = "single.rs"]
+mod single;
+
+/// How often an action that did not hit is tried again, within its time.
+const TRIES: u32 = 20;
+
+/// What has come of all actions.
+#[derive(Debug, Default)]
+pub(crate) struct Performed {
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) pictures: Vec<Picture>,
+    pub(crate) extracts: Vec<Extract>,
+}
+
+/// Performs actions on a page.
+#[derive(Debug)]
+pub(crate) struct Performer<'p> {
+    page: &'p Page,
+    request: &'p RenderRequest,
+    deadline: Instant,
+    done: Performed,
+    batches: u32,
+}
+
+/// Where actions are performed.
+#[derive(Clone, Debug)]
+struct Stage {
+    session: Session,
+    world: i64,
+    /// Where the frame lies in the page.
+    offset: (f64, f64),
+}
+
+/// Steps whose inputs go out with the next write.
+#[derive(Debug)]
+struct Taken {
+    start: usize,
+    inputs: Vec<(Input, Option<(f64, f64)>)>,
+    began: Instant,
+    /// The last one leads elsewhere, as it seems.
+    leads: bool,
+}
+
+/// What the page says of a batch.
+#[derive(Debug, Default, Deserialize)]
+struct Told {
+    #[serde(default)]
+    before: Option<Vec<Come>>,
+    #[serde(default)]
+    first: Option<Come>,
+    #[serde(default)]
+    places: Option<Vec<Option<(f64, f64)>>>,
+    #[serde(default)]
+    leads: bool,
+}
+
+/// What has come of one step.
+#[derive(Debug, Default, Deserialize)]
+struct Come {
+    #[serde(default)]
+    ok: bool,
+    #[serde(default)]
+    why: Option<String>,
+    #[serde(default)]
+    by: Option<String>,
+}
+
+impl Come {
+    fn status(&self) -> Status {
+        match self.why.as_deref() {
+            None => Status::Ok,
+            Some("not_found") => Status::NotFound,
+            Some("not_visible" | "detached") => Status::NotVisible,
+            Some("disabled") => Status::Disabled,
+            Some("not_editable" | "not_focused") => Status::NotEditable,
+            Some("covered") => Status::CoveredBy,
+            Some("out_of_view") => Status::OutOfView,
+            Some("pending" | "timed_out" | "not_heard" | "not_changed") => Status::TimedOut,
+            Some(_) => Status::Failed,
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        let own = match self.status() {
+            Status::Failed | Status::TimedOut => self.why.as_deref().map(|why| why.replace('_', " ")),
+            Status::Ok
+            | Status::NotFound
+            | Status::NotVisible
+            | Status::Disabled
+            | Status::NotEditable
+            | Status::CoveredBy
+            | Status::OutOfView
+            | Status::Skipped => None,
+        };
+        match (own, &self.by) {
+            (Some(own), Some(by)) => Some(format!("{own}: {by}")),
+            (own, by) => own.or_else(|| by.clone()),
+        }
+    }
+}
+
+impl<'p> Performer<'p> {
+    pub(crate) fn new(page: &'p Page, request: &'p RenderRequest, deadline: Instant) -> Self {
+        Self { page, request, deadline, done: Performed::default(), batches: 0 }
+    }
+
+    /// Performs them all, or up to the first that fails and must not.
+    pub(crate) async fn perform(mut self, actions: &[Action]) -> Result<Performed, RenderError> {
+        let mut next = 0;
+        let mut taken: Option<Taken> = None;
+        // Up to here, one at a time; and since when, and how often, the one at hand has been tried.
+        let (mut alone, mut tries, mut first_try) = (0, 0, Instant::now());
+        let mut stage: Option<(Vec<String>, Stage)> = None;
+        loop {
+            let rest = &actions[next.min(actions.len())..];
+            let mut together = plan::together(rest);
+            if next < alone {
+                together = together.min(1);
+            }
+            if taken.is_none() && together == 0 {
+                let Some(action) = rest.first() else { break };
+                let outcome = self.alone(next, action).await?;
+                self.come(next, action, outcome)?;
+                next += 1;
+                continue;
+            }
+            // What is under way is ended before the frame is changed.
+            let here = |path: &[String]| rest.first().is_none_or(|action| action.frame == path);
+            if taken.as_ref().is_some_and(|taken| taken.leads) || stage.as_ref().is_some_and(|(path, _)| taken.is_some() && !here(path)) {
+                together = 0;
+            }
+            if taken.is_none() && !stage.as_ref().is_some_and(|(path, _)| here(path)) {
+                let action = &rest[0];
+                match self.stage(action).await? {
+                    Ok(found) => stage = Some((action.frame.clone(), found)),
+                    Err(outcome) => {
+                        self.come(next, action, outcome)?;
+                        next += 1;
+                        continue;
+                    }
+                }
+            }
+            let Some((_, at)) = &stage else { continue };
+            let ops: Vec<(Op, Input)> = rest[..together].iter().filter_map(|action| Op::of(&action.what)).collect();
+            let within = rest.first().map_or(Duration::ZERO, |action| action.timeout).min(self.left());
+            let before = taken.take();
+            let told = self.round(at, before.as_ref(), &ops, within).await;
+            let told = match told {
+                Ok(told) => told,
+                Err(ScriptError::WorldGone) => {
+                    // Whatever was on its way has led elsewhere: it was done, and the rest happens there.
+                    if let Some(before) = before {
+                        self.went(&before, actions);
+                    }
+                    stage = None;
+                    self.arrive().await?;
+                    continue;
+                }
+                Err(ScriptError::Thrown(why)) => {
+                    let outcome = Self::outcome(&rest[0].what, Status::Failed, Some(why), Duration::ZERO);
+                    self.come(next, &rest[0], outcome)?;
+                    next += 1;
+                    continue;
+                }
+                Err(ScriptError::Cdp(error)) if error.is_final() => return Err(self.page.trouble()),
+                Err(ScriptError::Cdp(_)) => return Err(RenderError::Deadline { doing: "performing actions" }),
+            };
+            if let (Some(before), Some(come)) = (&before, &told.before) {
+                let took = before.began.elapsed();
+                let batch = (before.inputs.len() > 1).then(|| {
+                    self.batches += 1;
+                    self.batches
+                });
+                let missed = self.book(before, come, actions, took, batch);
+                if let Some(missed) = missed {
+                    // From there on it is done again, one at a time as far as the batch went.
+                    if missed != next.min(missed) || tries == 0 {
+                        (tries, first_try) = (0, before.began);
+                    }
+                    tries += 1;
+                    let action = &actions[missed];
+                    let last = come.last().map(|come| (come.status(), come.detail()));
+                    next = missed;
+                    alone = alone.max(before.start + before.inputs.len());
+                    if tries > TRIES || first_try.elapsed() > action.timeout {
+                        let (status, detail) = last.unwrap_or((Status::TimedOut, None));
+                        self.come(missed, action, Self::outcome(&action.what, status, detail, first_try.elapsed()))?;
+                        (next, tries) = (missed + 1, 0);
+                    }
+                    continue;
+                }
+                tries = 0;
+                if before.leads {
+                    self.maybe_arrive(at).await?;
+                    if self.page.shared.state.borrow().world().is_none() || self.moved(at).await {
+                        stage = None;
+                    }
+                    continue;
+                }
+            }
+            if let Some(first) = &told.first {
+                let action = &rest[0];
+                self.come(next, action, Self::outcome(&action.what, first.status(), first.detail(), within))?;
+                next += 1;
+                continue;
+            }
+            if let Some(places) = told.places {
+                let inputs: Vec<_> = ops.into_iter().map(|(_, input)| input).zip(places).collect();
+                if inputs.is_empty() {
+                    return Err(RenderError::Request("the page does not say where its elements are".to_owned()));
+                }
+                let start = next;
+                next += inputs.len();
+                taken = Some(Taken { start, inputs, began: Instant::now(), leads: told.leads });
+            }
+        }
+        Ok(self.done)
+    }
+
+    /// One write: the inputs of what was taken, and the question for what comes next.
+    async fn round(&self, at: &Stage, before: Option<&Taken>, ops: &[(Op, Input)], within: Duration) -> Result<Told, ScriptError> {
+        let ops: Vec<&Op> = ops.iter().map(|(op, _)| op).collect();
+        let ops = serde_json::to_string(&ops).unwrap_or_else(|_| "[]".to_owned());
+        let question = format!("hands.step({ops}, {})", within.as_millis());
+        let mut batch = self.page.session.batch();
+        let mut acknowledged = Vec::new();
+        for (input, place) in before.iter().flat_map(|taken| &taken.inputs) {
+            let place = place.map(|(x, y)| (x + at.offset.0, y + at.offset.1));
+            input::write(&mut batch, &mut acknowledged, input, place);
+        }
+        let answer = batch.add_to(&at.session, &script::call(question, Some(at.world)));
+        batch.send().await?;
+        let answer = script::value(answer, within + Duration::from_secs(5).min(self.left()));
+        tokio::pin!(answer);
+        let any = !acknowledged.is_empty();
+        let done = async {
+            for acknowledgement in acknowledged {
+                // One that is not taken has not hit anything, and the page says so.
+                let _ = acknowledgement.await;
+            }
+        };
+        let value = tokio::select! {
+            biased;
+            value = &mut answer => value?,
+            () = done, if any => {
+                // All of it has happened; if the page still waits to hear of some, it waits in vain.
+                let over = script::evaluate(&at.session, "hands.over()".to_owned(), Some(at.world), self.page.limits.call);
+                let (value, _) = tokio::join!(answer, over);
+                value?
+            }
+        };
+        serde_json::from_value(value).map_err(|error| ScriptError::Thrown(format!("the page's answer is not understood: {error}")))
+    }
+
+    /// Books what has come of a batch. Returns the first action that missed, if one did.
+    fn book(&mut self, taken: &Taken, come: &[Come], actions: &[Action], took: Duration, batch: Option<u32>) -> Option<usize> {
+        for (offset, come) in come.iter().enumerate() {
+            let index = taken.start + offset;
+            if !come.ok {
+                return Some(index);
+            }
+            let outcome = Self::outcome(&actions[index].what, Status::Ok, None, took);
+            self.done.outcomes.push(Outcome { batch, ..outcome });
+        }
+        // Those that nothing was said of were not done.
+        (come.len() < taken.inputs.len()).then_some(taken.start + come.len())
+    }
+
+    /// A batch has led to another page.
+    fn went(&mut self, taken: &Taken, actions: &[Action]) {
+        for (offset, _) in taken.inputs.iter().enumerate() {
+            let detail = Some("the page went elsewhere".to_owned());
+            self.done.outcomes.push(Self::outcome(&actions[taken.start + offset].what, Status::Ok, detail, taken.began.elapsed()));
+        }
+    }
+
+    /// Books an outcome; an error if it must not be.
+    fn come(&mut self, index: usize, action: &Action, outcome: Outcome) -> Result<(), RenderError> {
+        let failed = (!outcome.is_ok() && action.on_error == OnError::Stop).then(|| {
+            let status = serde_json::to_value(outcome.status).ok().and_then(|status| status.as_str().map(|status| status.replace('_', " ")));
+            let detail = outcome.detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+            let why = format!("{}{detail}", status.unwrap_or_default());
+            RenderError::Action { index, name: action.what.name(), why }
+        });
+        self.done.outcomes.push(outcome);
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn outcome(what: &What, status: Status, detail: Option<String>, took: Duration) -> Outcome {
+        Outcome { status, detail, took, ..Outcome::skipped(what) }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// By when an action has to be done.
+    fn until(&self, action: &Action) -> Instant {
+        self.deadline.min(Instant::now() + action.timeout)
+    }
+
+    /// Waits for the document that the page has gone to.
+    async fn arrive(&mut self) -> Result<(), RenderError> {
+        self.page.forget_worlds();
+        let parsed = |state: &crate::page::state::PageState| (state.parsed && state.world().is_some()).then_some(());
+        self.page.until(self.deadline, "going elsewhere", parsed).await
+    }
+
+    /// After something that may lead elsewhere: if it does, waits until it is there.
+    async fn maybe_arrive(&mut self, at: &Stage) -> Result<(), RenderError> {
+        // What it has led to is told before this is answered.
+        let answered = script::evaluate(&at.session, "1".to_owned(), Some(at.world), self.page.limits.call).await;
+        let away = {
+            let state = self.page.shared.state.borrow();
+            state.waits_since().is_some() || !state.parsed
+        };
+        if away || matches!(answered, Err(ScriptError::WorldGone)) {
+            let arrived = |state: &crate::page::state::PageState| {
+                (state.parsed && state.world().is_some() && state.waits_since().is_none()).then_some(())
+            };
+            self.page.until(self.deadline, "going elsewhere", arrived).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the world of a stage is gone.
+    async fn moved(&self, at: &Stage) -> bool {
+        let answered = script::evaluate(&at.session, "1".to_owned(), Some(at.world), self.page.limits.call).await;
+        let moved = answered.is_err();
+        if moved {
+            self.page.forget_worlds();
+        }
+        moved
+    }
+
+    /// The frame that an action is in, or why there is none.
+    async fn stage(&self, action: &Action) -> Result<Result<Stage, Outcome>, RenderError> {
+        let deadline = self.until(action);
+        let began = Instant::now();
+        let mut frame = self.page.frame.clone();
+        let mut offset = (0.0, 0.0);
+        self.page.until(self.deadline, "performing actions", |state| state.world().is_some().then_some(())).await?;
+        for selector in &action.frame {
+            let missing = |detail: String| Self::outcome(&action.what, Status::NotFound, Some(detail), began.elapsed());
+            match self.page.inner_frame(&frame, selector, deadline).await? {
+                Some((inner, place)) => {
+                    frame = inner;
+                    offset = (offset.0 + place.0, offset.1 + place.1);
+                }
+                None => return Ok(Err(missing(format!("the frame {selector}")))),
+            }
+        }
+        let (session, world) = self.page.world(&frame).await?;
+        Ok(Ok(Stage { session, world, offset }))
+    }
+}
+
+/// The value that a script's answer has under a name, as text.
+fn text(value: &Value, name: &str) -> Option<String> {
+    value.get(name)?.as_str().map(str::to_owned)
+}

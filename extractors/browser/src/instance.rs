@@ -1,0 +1,315 @@
+//! One browser: its process, the connection to it, and what is known of its health.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chromiumoxide_cdp::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
+use chromiumoxide_cdp::cdp::browser_protocol::target::{
+    CloseTargetParams, CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams, SetDiscoverTargetsParams, TargetId,
+};
+use eventmesh_actors::process::{Process, ProcessHost, ProcessSpec, Streams};
+use eventmesh_actors::{Interrupt, KernelMemory, spawn_named};
+use serde::Deserialize;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout};
+
+use crate::cdp::{Connection, Event, Session};
+use crate::error::RenderError;
+use crate::launcher::LAUNCHER_ARGUMENT;
+use crate::spec::{ARGUMENTS, BrowserSpec, LauncherProgram};
+
+/// The last that a browser said on standard error is kept, up to here, in bytes.
+const SAID: usize = 4 << 10;
+/// Popups of one page that wait to be closed.
+const POPUPS: usize = 64;
+
+/// A browser that is up.
+pub(crate) struct Browser {
+    /// Which one, counted by its fleet.
+    pub(crate) number: u64,
+    pub(crate) version: String,
+    /// Whether it confines its own processes.
+    pub(crate) sandboxed: bool,
+    pub(crate) born: Instant,
+    /// Pages that it was asked for so far.
+    pub(crate) pages: AtomicU64,
+    connection: Connection,
+    process: Mutex<Option<Process>>,
+    interrupt: Arc<dyn Interrupt>,
+    pid: u32,
+    said: Arc<Mutex<VecDeque<u8>>>,
+    /// Who wants to know of popups, by context.
+    contexts: Mutex<HashMap<String, mpsc::Sender<String>>>,
+    leases: watch::Sender<usize>,
+}
+
+impl fmt::Debug for Browser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Browser").field("number", &self.number).field("pid", &self.pid).finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TargetEvent {
+    target_info: TargetInfo,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TargetInfo {
+    target_id: String,
+    #[serde(default)]
+    r#type: String,
+    #[serde(default)]
+    url: String,
+    opener_id: Option<String>,
+    browser_context_id: Option<String>,
+}
+
+impl Browser {
+    /// Starts one and waits until it answers.
+    pub(crate) async fn start(host: &ProcessHost, spec: &BrowserSpec, sandboxed: bool, number: u64) -> Result<Arc<Self>, RenderError> {
+        let mut process = host.spawn(&process(spec, sandboxed), &format!("browser#{number}")).await?;
+        let start = |why: String| RenderError::Start { why };
+        let socket = process.take_socket().ok_or_else(|| start("it has no socket".to_owned()))?;
+        let connection = Connection::open(socket).map_err(|error| start(error.to_string()))?;
+        let said = Arc::new(Mutex::new(VecDeque::new()));
+        let heard = process.take_stderr().and_then(|stderr| listen(OwnedFd::from(stderr), Arc::clone(&said)));
+        let version = match connection.browser().call(&GetVersionParams::default(), spec.limits.start).await {
+            Ok(version) => version.product,
+            Err(error) => {
+                // What it says comes a moment after it has closed its pipes.
+                drop(connection);
+                let stopped = timeout(Duration::from_secs(1), process.wait()).await;
+                if let Some(heard) = heard {
+                    let _ = timeout(Duration::from_secs(1), heard).await;
+                }
+                let said = told(&said);
+                let status = stopped.map_or_else(|_| "it stays".to_owned(), |status| status.to_string());
+                let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
+                return Err(start(format!("{error}; {status}; {said}")));
+            }
+        };
+        let browser = Arc::new(Self {
+            number,
+            version,
+            sandboxed,
+            born: Instant::now(),
+            pages: AtomicU64::new(0),
+            interrupt: process.interrupter(),
+            pid: process.pid(),
+            connection,
+            process: Mutex::new(Some(process)),
+            said,
+            contexts: Mutex::default(),
+            leases: watch::Sender::new(0),
+        });
+        let mut events = browser.connection.events();
+        let watched = Arc::downgrade(&browser);
+        let connection = browser.connection.clone();
+        spawn_named("browser's own events", async move {
+            while let Some(event) = events.next().await {
+                match watched.upgrade() {
+                    Some(browser) => browser.hear(&event),
+                    None => break,
+                }
+            }
+            drop(connection);
+        });
+        browser.session().call(&SetDiscoverTargetsParams::new(true), spec.limits.call).await?;
+        Ok(browser)
+    }
+
+    fn contexts(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<String>>> {
+        self.contexts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A window that a page has opened is closed again, and the page is told.
+    fn hear(self: Arc<Self>, event: &Event) {
+        if event.method != "Target.targetCreated" {
+            return;
+        }
+        let Some(TargetEvent { target_info: info }) = event.read() else { return };
+        if info.r#type != "page" || info.opener_id.is_none() {
+            return;
+        }
+        let told = info.browser_context_id.as_ref().and_then(|context| self.contexts().get(context).cloned());
+        if let Some(told) = told {
+            let _ = told.try_send(info.url);
+        }
+        spawn_named("popup's end", async move {
+            let close = CloseTargetParams::new(TargetId::new(info.target_id));
+            if let Err(error) = self.session().call(&close, CLOSE).await {
+                tracing::debug!(%error, "a popup was not closed; it goes with its page");
+            }
+        });
+    }
+
+    /// The browser itself, to be called.
+    pub(crate) fn session(&self) -> Session {
+        self.connection.browser()
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.connection.is_gone()
+    }
+
+    pub(crate) async fn gone(&self) {
+        self.connection.gone().await;
+    }
+
+    /// What it said last, in one line.
+    pub(crate) fn said(&self) -> String {
+        told(&self.said)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// A context of its own, with an empty page: their ids. Popups of it are told to the receiver.
+    pub(crate) async fn context(&self, within: Duration) -> Result<(String, String, mpsc::Receiver<String>), RenderError> {
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        let root = self.session();
+        let create = CreateBrowserContextParams { dispose_on_detach: Some(true), ..CreateBrowserContextParams::default() };
+        let context = root.call(&create, within).await?.browser_context_id;
+        let (tell, told) = mpsc::channel(POPUPS);
+        self.contexts().insert(context.inner().clone(), tell);
+        let mut target = CreateTargetParams::new("about:blank");
+        target.browser_context_id = Some(context.clone());
+        target.width = Some(1280);
+        target.height = Some(800);
+        match root.call(&target, within).await {
+            Ok(target) => Ok((context.inner().clone(), target.target_id.inner().clone(), told)),
+            Err(error) => {
+                self.dispose(context.inner(), CLOSE).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Ends a context with all that is in it. Returns whether the browser has said so.
+    pub(crate) async fn dispose(&self, context: &str, within: Duration) -> bool {
+        self.contexts().remove(context);
+        let dispose = DisposeBrowserContextParams::new(BrowserContextId::from(context.to_owned()));
+        match self.session().call(&dispose, within).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::debug!(%error, browser = self.number, "a context was not disposed of");
+                self.is_gone()
+            }
+        }
+    }
+
+    /// Its scratch directory, which goes with it.
+    pub(crate) fn scratch(&self) -> Option<PathBuf> {
+        Some(self.process.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.scratch().to_owned())
+    }
+
+    /// The share of all its processes in the memory of the machine (PSS), in bytes. It costs the kernel milliseconds for each.
+    pub(crate) fn pss(&self) -> Option<u64> {
+        let family = self.process.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.family();
+        let memory = KernelMemory::of_this_machine();
+        Some(family.into_iter().filter_map(|pid| memory.proportional(pid)).sum())
+    }
+
+    /// A page has it.
+    pub(crate) fn lease(self: &Arc<Self>) -> BrowserLease {
+        self.leases.send_modify(|leases| *leases += 1);
+        BrowserLease { browser: Arc::clone(self) }
+    }
+
+    pub(crate) fn leases(&self) -> usize {
+        *self.leases.borrow()
+    }
+
+    /// Waits until no page has it.
+    pub(crate) async fn free(&self) {
+        let mut leases = self.leases.subscribe();
+        // The sender lives in `self`.
+        let _ = leases.wait_for(|leases| *leases == 0).await;
+    }
+
+    /// Ends it at once, with all that it has started.
+    pub(crate) fn kill(&self) {
+        self.interrupt.kill();
+    }
+
+    /// Ends it: its pipes are closed, which it takes for an order to go, and it is killed if it does not.
+    pub(crate) async fn stop(&self) {
+        self.connection.close();
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(process) = process {
+            process.stop().await;
+        }
+    }
+}
+
+/// How long a window may take to close.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// The right of a page to be in a browser.
+#[derive(Debug)]
+pub(crate) struct BrowserLease {
+    pub(crate) browser: Arc<Browser>,
+}
+
+impl Drop for BrowserLease {
+    fn drop(&mut self) {
+        self.browser.leases.send_modify(|leases| *leases = leases.saturating_sub(1));
+    }
+}
+
+fn process(spec: &BrowserSpec, sandboxed: bool) -> ProcessSpec {
+    let launcher = match &spec.launcher {
+        // Also if the file has been replaced or removed since.
+        LauncherProgram::ThisOne => PathBuf::from("/proc/self/exe"),
+        LauncherProgram::At(path) => path.clone(),
+    };
+    let user = spec.user.map_or_else(|| "-".to_owned(), |user| user.to_string());
+    let mut process = ProcessSpec::new(launcher).argument(LAUNCHER_ARGUMENT).argument(user).argument(&spec.chromium.path);
+    process.arguments.extend(ARGUMENTS.iter().map(Into::into));
+    if !sandboxed {
+        process = process.argument("--no-sandbox");
+    }
+    process.arguments.extend(spec.arguments.iter().map(Into::into));
+    process.streams = Streams::Socket;
+    process.family = true;
+    process.ask_grace = Duration::from_secs(2);
+    process.term_grace = Duration::from_secs(1);
+    process.variable("PATH", "/usr/local/bin:/usr/bin:/bin").variable("LANG", "C.UTF-8")
+}
+
+fn told(said: &Mutex<VecDeque<u8>>) -> String {
+    let said: Vec<u8> = said.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+    let said = String::from_utf8_lossy(&said);
+    // What every start says on a machine without a desktop is no news.
+    let lines = said.lines().filter(|line| !line.contains("dbus") && !line.contains("bluez") && !line.trim().is_empty());
+    lines.collect::<Vec<_>>().join("; ")
+}
+
+/// Keeps the last of what it says on standard error, so that it never waits for somebody to read it.
+fn listen(stderr: OwnedFd, said: Arc<Mutex<VecDeque<u8>>>) -> Option<tokio::task::JoinHandle<Option<()>>> {
+    let mut stderr = pipe::Receiver::from_owned_fd(stderr).ok()?;
+    Some(spawn_named("browser's standard error", async move {
+        let mut buffer = [0; 1024];
+        while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
+            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+            said.extend(&buffer[..read]);
+            let surplus = said.len().saturating_sub(SAID);
+            said.drain(..surplus);
+        }
+    }))
+}

@@ -1,0 +1,434 @@
+//! One rendering, from a page that is ready to what has come of it.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chromiumoxide_cdp::cdp::browser_protocol::dom::{EnableParams as EnableDom, GetFrameOwnerParams, ResolveNodeParams};
+use chromiumoxide_cdp::cdp::browser_protocol::emulation::{
+    SetDeviceMetricsOverrideParams, SetLocaleOverrideParams, SetScriptExecutionDisabledParams, SetTimezoneOverrideParams,
+    SetUserAgentOverrideParams,
+};
+use chromiumoxide_cdp::cdp::browser_protocol::fetch::{EnableParams as EnableFetch, RequestPattern, RequestStage};
+use chromiumoxide_cdp::cdp::browser_protocol::network::{
+    CookieParam, GetCookiesParams, Headers, ResourceType, SetCookiesParams, SetExtraHttpHeadersParams,
+};
+use chromiumoxide_cdp::cdp::browser_protocol::page::{
+    CaptureScreenshotFormat, CaptureScreenshotParams, FrameId, GetLayoutMetricsParams, NavigateParams, PrintToPdfParams, Viewport as Clip,
+};
+use chromiumoxide_cdp::cdp::js_protocol::runtime::CallFunctionOnParams;
+use eventmesh_actors::Progress;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::actions::Performer;
+use crate::blocklist;
+use crate::cdp::CdpError;
+use crate::error::RenderError;
+use crate::page::settle::settle;
+use crate::page::{Page, Served, block, settled};
+use crate::request::{
+    Cookie, Picture, PictureFormat, RenderRequest, RenderSource, RenderTiming, Rendered, Screenshot, SettleReason, Settled, Viewport,
+};
+use crate::script::{self, ScriptError};
+
+/// How often a page's memory is looked at while it works.
+const LOOK: Duration = Duration::from_millis(250);
+/// Pixels of one picture.
+const PIXELS: f64 = 50_000_000.0;
+/// Where a page from memory is, if it does not say.
+const NOWHERE: &str = "http://page.invalid/";
+
+/// Renders, and sees meanwhile that the page does not take more than it may.
+pub(crate) async fn render(page: &Page, request: &RenderRequest, deadline: Instant, progress: &Progress) -> Result<Rendered, RenderError> {
+    tokio::select! {
+        biased;
+        rendered = steps(page, request, deadline, progress) => rendered,
+        error = mind(page, progress) => Err(error),
+    }
+}
+
+/// Looks at what the page holds, for as long as it works. Returns only when that is too much.
+async fn mind(page: &Page, progress: &Progress) -> RenderError {
+    let limit = page.limits.page_memory;
+    loop {
+        sleep(LOOK).await;
+        // One that does not answer is at work, or hangs; its deadline counts.
+        if let Ok(held) = page.memory().await {
+            progress.holds(held);
+            progress.beat();
+            if held > limit {
+                return RenderError::Memory { held, limit };
+            }
+        }
+        if page.shared.state.borrow().too_much.is_some() {
+            return page.trouble();
+        }
+    }
+}
+
+async fn steps(page: &Page, request: &RenderRequest, deadline: Instant, progress: &Progress) -> Result<Rendered, RenderError> {
+    let began = Instant::now();
+    prepare(page, request).await?;
+    let cap = deadline.min(began + request.options.settle_cap);
+    let url = navigate(page, request, deadline).await?;
+    let settled = Settled { reason: settle(page, &request.options.wait, request.options.javascript, cap).await?, ms: 0 };
+    let loaded = Instant::now();
+    let settled = Settled { ms: u64::try_from((loaded - began).as_millis()).unwrap_or(u64::MAX), ..settled };
+    if settled.reason == SettleReason::Cap && deadline <= Instant::now() {
+        return Err(RenderError::Deadline { doing: "waiting for the page" });
+    }
+    progress.beat();
+
+    let performed = Performer::new(page, request, deadline).perform(&request.options.actions).await?;
+    let acted = Instant::now();
+    progress.beat();
+
+    if request.options.screenshot.is_some() && request.options.javascript {
+        seen(page, deadline).await?;
+    }
+    let mut pictures = performed.pictures;
+    if let Some(wanted) = &request.options.screenshot {
+        pictures.push(Picture { action: None, format: wanted.format, bytes: picture(page, wanted, request.options.viewport, deadline).await? });
+    }
+    let pdf = if request.options.pdf { Some(print(page, deadline).await?) } else { None };
+    let html = if request.options.html { content(page, deadline).await? } else { String::new() };
+    let cookies = if request.options.with_cookies { cookies(page).await? } else { Vec::new() };
+    let mut rendered = Rendered {
+        html,
+        url: String::new(),
+        status: None,
+        content_type: None,
+        settled,
+        outcomes: performed.outcomes,
+        pictures,
+        pdf,
+        extracts: performed.extracts,
+        console: Vec::new(),
+        network: Vec::new(),
+        cookies,
+        dialogs: Vec::new(),
+        popups: Vec::new(),
+        downloads: Vec::new(),
+        timing: RenderTiming { page: Duration::ZERO, load: loaded - began, actions: acted - loaded, total: began.elapsed() },
+    };
+    page.shared.state.send_modify(|state| {
+        rendered.url = if state.url == NOWHERE { String::new() } else { state.url.clone() };
+        rendered.status = state.status.filter(|_| matches!(request.source, RenderSource::Url(_)));
+        rendered.content_type = state.content_type.take();
+        rendered.console = if request.options.console { std::mem::take(&mut state.console) } else { Vec::new() };
+        rendered.network = std::mem::take(&mut state.network);
+        rendered.dialogs = std::mem::take(&mut state.dialogs);
+        rendered.popups = std::mem::take(&mut state.popups);
+        rendered.downloads = std::mem::take(&mut state.downloads);
+    });
+    if rendered.url.is_empty() && url != NOWHERE {
+        rendered.url = url;
+    }
+    Ok(rendered)
+}
+
+/// What this request wants otherwise than the rest.
+async fn prepare(page: &Page, request: &RenderRequest) -> Result<(), RenderError> {
+    let within = page.limits.call;
+    let mut batch = page.session.batch();
+    let mut waits = Vec::new();
+    page.shared.state.send_modify(|state| {
+        state.log = request.options.network;
+        state.responses = matches!(request.options.wait, crate::request::Wait::Response(_)).then(Vec::new);
+    });
+    let Viewport { width, height, scale } = request.options.viewport;
+    if request.options.viewport != Viewport::default() {
+        let metrics = SetDeviceMetricsOverrideParams::new(i64::from(width), i64::from(height), scale, false);
+        waits.push(settled(batch.add(&metrics), within));
+    }
+    if request.options.user_agent.is_some() || request.options.locale.is_some() {
+        let mut identity = SetUserAgentOverrideParams::new(request.options.user_agent.clone().unwrap_or_default());
+        identity.accept_language.clone_from(&request.options.locale);
+        waits.push(settled(batch.add(&identity), within));
+    }
+    if let Some(locale) = &request.options.locale {
+        let set = SetLocaleOverrideParams { locale: Some(locale.replace('-', "_")) };
+        waits.push(settled(batch.add(&set), within));
+    }
+    if let Some(timezone) = &request.options.timezone {
+        waits.push(settled(batch.add(&SetTimezoneOverrideParams::new(timezone.clone())), within));
+    }
+    if !request.options.javascript {
+        waits.push(settled(batch.add(&SetScriptExecutionDisabledParams::new(true)), within));
+    }
+    if !request.options.headers.is_empty() {
+        let headers: serde_json::Map<_, _> = request.options.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+        waits.push(settled(batch.add(&SetExtraHttpHeadersParams::new(Headers::new(serde_json::Value::from(headers)))), within));
+    }
+    if !request.options.cookies.is_empty() {
+        let url = address(request);
+        let cookies = request.options.cookies.iter().map(|cookie| param(cookie, url)).collect::<Vec<_>>();
+        waits.push(settled(batch.add(&SetCookiesParams::new(cookies)), within));
+    }
+    if !request.options.block_defaults || !request.options.block.is_empty() {
+        let defaults = blocklist::DEFAULT.iter().copied().filter(|_| request.options.block_defaults);
+        waits.push(settled(batch.add(&block(defaults.chain(request.options.block.iter().map(String::as_str)))), within));
+    }
+    if let RenderSource::Html { html, content_type, .. } = &request.source {
+        let content_type = content_type.clone().unwrap_or_else(|| "text/html".to_owned());
+        page.serve(Served { html: html.clone(), content_type });
+        let mut pattern = RequestPattern::default();
+        pattern.resource_type = Some(ResourceType::Document);
+        pattern.request_stage = Some(RequestStage::Request);
+        waits.push(settled(batch.add(&EnableFetch { patterns: Some(vec![pattern]), handle_auth_requests: None }), within));
+    }
+    if waits.is_empty() {
+        return Ok(());
+    }
+    batch.send().await?;
+    for wait in waits {
+        wait.await.map_err(|error| match error {
+            // What the browser does not take is the caller's: a time zone, a pattern, a cookie.
+            CdpError::Refused { method, message } => RenderError::Request(format!("the browser refuses a setting ({method}): {message}")),
+            error => error.into(),
+        })?;
+    }
+    Ok(())
+}
+
+fn address(request: &RenderRequest) -> &str {
+    match &request.source {
+        RenderSource::Url(url) | RenderSource::Html { url: Some(url), .. } => url,
+        RenderSource::Html { url: None, .. } => NOWHERE,
+    }
+}
+
+fn param(cookie: &Cookie, url: &str) -> CookieParam {
+    let mut param = CookieParam::new(cookie.name.clone(), cookie.value.clone());
+    match &cookie.domain {
+        Some(domain) => param.domain = Some(domain.clone()),
+        None => param.url = Some(url.to_owned()),
+    }
+    param.path = Some(cookie.path.clone().unwrap_or_else(|| "/".to_owned()));
+    param.secure = Some(cookie.secure);
+    param.http_only = Some(cookie.http_only);
+    param
+}
+
+/// Goes where the page is. Returns as soon as it is on its way in.
+async fn navigate(page: &Page, request: &RenderRequest, deadline: Instant) -> Result<String, RenderError> {
+    let url = address(request).to_owned();
+    go(page, &url, deadline).await?;
+    Ok(url)
+}
+
+/// Goes to `url`; returns when its document has begun to come.
+pub(crate) async fn go(page: &Page, url: &str, deadline: Instant) -> Result<(), RenderError> {
+    page.shared.state.send_modify(|state| state.leave());
+    page.forget_worlds();
+    let mut batch = page.session.batch();
+    let answer = batch.add(&NavigateParams::new(url));
+    batch.send().await?;
+    let answer = tokio::select! {
+        biased;
+        answer = answer.get() => answer?,
+        // A page that was sent away with a dialog, or that is too much, is not waited for.
+        trouble = page.until(deadline, "being loaded", |_| None::<()>) => {
+            return Err(trouble.err().unwrap_or(RenderError::Deadline { doing: "being loaded" }));
+        }
+    };
+    if let Some(why) = answer.error_text.filter(|why| !why.is_empty()) {
+        let download = answer.is_download == Some(true) || !page.shared.state.borrow().downloads.is_empty();
+        return Err(if download { RenderError::Download } else { RenderError::Load { why } });
+    }
+    if let Some(loader) = answer.loader_id {
+        // What was heard meanwhile of that very document stays.
+        page.shared.state.send_modify(|state| {
+            if state.loader.is_empty() {
+                state.loader = loader.inner().clone();
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Waits until what can be seen is there: fonts, and pictures within the window.
+async fn seen(page: &Page, deadline: Instant) -> Result<(), RenderError> {
+    let expression = format!("window[{}]?.seen()", script::literal(&page.key));
+    let world = page.shared.state.borrow().world().map(|world| world.id);
+    let within = deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(5));
+    match script::evaluate(&page.session, expression, world, within).await {
+        // A picture that does not come is missing from the picture.
+        Ok(_) | Err(ScriptError::Cdp(CdpError::Deadline { .. }) | ScriptError::WorldGone | ScriptError::Thrown(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+/// A picture of the page, of what its window shows, or of one element.
+pub(crate) async fn picture(page: &Page, wanted: &Screenshot, viewport: Viewport, deadline: Instant) -> Result<Vec<u8>, RenderError> {
+    let mut capture = CaptureScreenshotParams::default();
+    capture.format = Some(match wanted.format {
+        PictureFormat::Png => CaptureScreenshotFormat::Png,
+        PictureFormat::Jpeg => CaptureScreenshotFormat::Jpeg,
+        PictureFormat::Webp => CaptureScreenshotFormat::Webp,
+    });
+    capture.optimize_for_speed = Some(true);
+    let mut clip = None;
+    if let Some(selector) = &wanted.selector {
+        let (session, world) = page.world(&page.frame).await?;
+        let expression = format!("hands.box({}, {})", script::literal(selector), left(deadline).min(Duration::from_secs(5)).as_millis());
+        let found = script::evaluate(&session, expression, Some(world), left(deadline)).await.map_err(RenderError::from)?;
+        let number = |name: &str| found[name].as_f64().unwrap_or(0.0);
+        if let Some(why) = found["why"].as_str() {
+            return Err(RenderError::Request(format!("there is no picture of {selector}: {}", why.replace('_', " "))));
+        }
+        clip = Some((number("x") + number("left"), number("y") + number("top"), number("width"), number("height")));
+    } else if wanted.full_page {
+        let metrics = page.session.call(&GetLayoutMetricsParams::default(), page.limits.call).await?;
+        let size = metrics.css_content_size;
+        clip = Some((0.0, 0.0, size.width.max(1.0), size.height.max(1.0)));
+    }
+    let (width, height) = clip.map_or((f64::from(viewport.width), f64::from(viewport.height)), |(.., width, height)| (width, height));
+    let pixels = width * height * viewport.scale * viewport.scale;
+    if pixels > PIXELS {
+        return Err(RenderError::TooMuch { what: format!("a picture of {width:.0} by {height:.0} pixels; 50 million are allowed") });
+    }
+    if let Some((x, y, width, height)) = clip {
+        capture.clip = Some(Clip { x, y, width: width.max(1.0), height: height.max(1.0), scale: 1.0 });
+        capture.capture_beyond_viewport = Some(true);
+    }
+    let answer = page.session.call(&capture, left(deadline)).await.map_err(late("being drawn"))?;
+    decode(answer.data.as_ref())
+}
+
+/// The page as a PDF.
+async fn print(page: &Page, deadline: Instant) -> Result<Vec<u8>, RenderError> {
+    let mut print = PrintToPdfParams::default();
+    print.print_background = Some(true);
+    print.prefer_css_page_size = Some(true);
+    print.generate_tagged_pdf = Some(true);
+    let answer = page.session.call(&print, left(deadline)).await.map_err(late("being printed"))?;
+    decode(answer.data.as_ref())
+}
+
+fn late(doing: &'static str) -> impl Fn(CdpError) -> RenderError {
+    move |error| match error {
+        CdpError::Deadline { .. } => RenderError::Deadline { doing },
+        error => error.into(),
+    }
+}
+
+fn decode(data: &str) -> Result<Vec<u8>, RenderError> {
+    BASE64
+        .decode(data)
+        .map_err(|error| CdpError::Garbage { method: "a picture".to_owned(), why: error.to_string() }.into())
+}
+
+/// The page's content as HTML, with what lies in open shadow roots and in frames.
+pub(crate) async fn content(page: &Page, deadline: Instant) -> Result<String, RenderError> {
+    let (main, frames) = {
+        let state = page.shared.state.borrow();
+        let frames: Vec<_> = state.worlds.iter().filter(|world| world.frame != page.frame).cloned().collect();
+        (state.world().map(|world| world.id), frames)
+    };
+    let mut marked = Vec::new();
+    if !frames.is_empty() {
+        page.session.call(&EnableDom::default(), page.limits.call).await?;
+        for frame in frames {
+            // A frame that cannot be found in the page has gone.
+            if mark(page, &frame.frame).await.is_ok() {
+                marked.push(frame);
+            }
+        }
+    }
+    let within = left(deadline);
+    let mut html = written(page, &page.session, main, within).await?;
+    // From the outside inward: what is in a frame may have frames of its own.
+    for frame in marked {
+        let mark = format!("<div data-eventmesh-frame=\"{}\"></div>", frame.frame);
+        if !html.contains(&mark) {
+            continue;
+        }
+        let Some(session) = page.session_at(frame.session) else { continue };
+        let inner = written(page, &session, Some(frame.id), left(deadline).min(FRAME)).await.unwrap_or_default();
+        html = html.replacen(&mark, &format!("<div>{}</div>", body(&inner)), 1);
+    }
+    if html.len() as u64 > page.limits.content {
+        return Err(RenderError::TooMuch { what: format!("{} MiB of content", html.len() >> 20) });
+    }
+    Ok(html)
+}
+
+/// How long a frame may take to say what is in it.
+const FRAME: Duration = Duration::from_secs(1);
+/// How long a page may take before whatever it does is ended.
+const PATIENT: Duration = Duration::from_secs(2);
+
+async fn written(page: &Page, session: &crate::cdp::Session, world: Option<i64>, within: Duration) -> Result<String, RenderError> {
+    let text = |value: serde_json::Value| value.as_str().map(str::to_owned).unwrap_or_default();
+    match script::evaluate(session, script::WRITE.to_owned(), world, within.min(PATIENT)).await {
+        Ok(value) => Ok(text(value)),
+        Err(ScriptError::Cdp(CdpError::Deadline { .. })) => {
+            // A script that does not end is ended; the page is then as it is.
+            timeout_at(Instant::now() + PATIENT, page.terminate())
+                .await
+                .map_err(|_| RenderError::Deadline { doing: "stopping a script that does not end" })?
+                .map_err(late("stopping a script that does not end"))?;
+            script::evaluate(session, script::WRITE.to_owned(), world, PATIENT)
+                .await
+                .map(text)
+                .map_err(|_| RenderError::Deadline { doing: "being written down" })
+        }
+        // It went elsewhere at this very moment: as it is there.
+        Err(ScriptError::WorldGone) => {
+            script::evaluate(&page.session, script::WRITE.to_owned(), None, within.min(PATIENT)).await.map(text).map_err(RenderError::from)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Marks the element that a frame is in, so that it is found again in the page as it is written down.
+async fn mark(page: &Page, frame: &str) -> Result<(), CdpError> {
+    let within = page.limits.call;
+    let owner = page.session.call(&GetFrameOwnerParams::new(FrameId::new(frame)), within).await?;
+    let mut resolve = ResolveNodeParams::default();
+    resolve.backend_node_id = Some(owner.backend_node_id);
+    let object = page.session.call(&resolve, within).await?.object;
+    let mut call = CallFunctionOnParams::new("function (id) { this.setAttribute('data-eventmesh-frame', id); }");
+    call.object_id = object.object_id;
+    let mut id = chromiumoxide_cdp::cdp::js_protocol::runtime::CallArgument::default();
+    id.value = Some(frame.into());
+    call.arguments = Some(vec![id]);
+    page.session.call(&call, within).await.map(drop)
+}
+
+/// What is between the tags of a document's body.
+fn body(html: &str) -> &str {
+    let from = html.find("<body").and_then(|at| html[at..].find('>').map(|end| at + end + 1)).unwrap_or(0);
+    let to = html.rfind("</body>").filter(|to| *to >= from).unwrap_or(html.len());
+    &html[from..to]
+}
+
+async fn cookies(page: &Page) -> Result<Vec<Cookie>, RenderError> {
+    let found = page.session.call(&GetCookiesParams::default(), page.limits.call).await?;
+    let cookie = |cookie: chromiumoxide_cdp::cdp::browser_protocol::network::Cookie| Cookie {
+        name: cookie.name,
+        value: cookie.value,
+        domain: Some(cookie.domain),
+        path: Some(cookie.path),
+        secure: cookie.secure,
+        http_only: cookie.http_only,
+    };
+    Ok(found.cookies.into_iter().map(cookie).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inside_of_a_frame() {
+        assert_eq!(body("<html><head></head><body class=\"x\"><p>a</p></body></html>"), "<p>a</p>");
+        assert_eq!(body("<p>no body"), "<p>no body");
+        assert_eq!(body("</body><body>x"), "x");
+    }
+}

@@ -1,0 +1,499 @@
+//! One page in a context of its own: made ahead, used for one job, and thrown away.
+
+pub(crate) mod settle;
+pub(crate) mod state;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use chromiumoxide_cdp::cdp::browser_protocol::browser::{BrowserContextId, SetDownloadBehaviorBehavior, SetDownloadBehaviorParams};
+use chromiumoxide_cdp::cdp::browser_protocol::dom::DescribeNodeParams;
+use chromiumoxide_cdp::cdp::browser_protocol::fetch::{ContinueRequestParams, FulfillRequestParams, HeaderEntry, RequestId as FetchId};
+use chromiumoxide_cdp::cdp::browser_protocol::inspector::EnableParams as EnableInspector;
+use chromiumoxide_cdp::cdp::browser_protocol::network::{
+    BlockPattern, EnableParams as EnableNetwork, SetBlockedUrLsParams, SetBypassServiceWorkerParams,
+};
+use chromiumoxide_cdp::cdp::browser_protocol::page::{
+    AddScriptToEvaluateOnNewDocumentParams, CreateIsolatedWorldParams, EnableParams as EnablePage, FrameId,
+    HandleJavaScriptDialogParams, SetLifecycleEventsEnabledParams,
+};
+use chromiumoxide_cdp::cdp::browser_protocol::target::{AttachToTargetParams, FilterEntry, SetAutoAttachParams, TargetFilter, TargetId};
+use chromiumoxide_cdp::cdp::js_protocol::runtime::{
+    EnableParams as EnableRuntime, GetHeapUsageParams, RunIfWaitingForDebuggerParams, TerminateExecutionParams,
+};
+use chromiumoxide_types::Command;
+use eventmesh_actors::spawn_named;
+use serde::Deserialize;
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::blocklist;
+use crate::cdp::{CdpError, Event, Events, Session};
+use crate::error::RenderError;
+use crate::instance::{Browser, BrowserLease};
+use crate::request::Dialog;
+use crate::script::{self, ScriptError};
+use crate::spec::BrowserLimits;
+use state::PageState;
+
+/// Frames in processes of their own that a page may have.
+const SESSIONS: usize = 100;
+
+/// What dialogs are answered with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) accept: bool,
+    pub(crate) text: Option<String>,
+}
+
+/// A document that is answered from memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    pub(crate) html: Bytes,
+    pub(crate) content_type: String,
+}
+
+/// What a page and those who listen to it share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) state: watch::Sender<PageState>,
+    /// The page's own session first, then those of frames in other processes.
+    sessions: Mutex<Vec<Session>>,
+    answer: Mutex<Answer>,
+    served: Mutex<Option<Served>>,
+    limits: (u32, u64),
+    watch: String,
+    ears: Mutex<Vec<AbortHandle>>,
+}
+
+impl Shared {
+    fn sessions(&self) -> MutexGuard<'_, Vec<Session>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn session(&self, index: usize) -> Option<Session> {
+        self.sessions().get(index).cloned()
+    }
+}
+
+/// A page.
+#[derive(Debug)]
+pub(crate) struct Page {
+    lease: Option<BrowserLease>,
+    browser: Arc<Browser>,
+    context: String,
+    pub(crate) frame: String,
+    pub(crate) session: Session,
+    pub(crate) shared: Arc<Shared>,
+    /// The name that the watcher has in the page.
+    pub(crate) key: String,
+    pub(crate) limits: BrowserLimits,
+    /// Worlds of our own, by frame.
+    worlds: Mutex<HashMap<String, (usize, i64)>>,
+    disposed: bool,
+    born: Instant,
+    /// The most that its scripts were seen to hold.
+    held: AtomicU64,
+}
+
+impl Page {
+    /// A page that is ready for anything, with the defaults in place.
+    pub(crate) async fn open(lease: BrowserLease, limits: BrowserLimits) -> Result<Self, RenderError> {
+        let browser = Arc::clone(&lease.browser);
+        let (context, target, popups) = browser.context(limits.call).await?;
+        let attach = AttachToTargetParams { target_id: TargetId::new(target.clone()), flatten: Some(true) };
+        let attached = match browser.session().call(&attach, limits.call).await {
+            Ok(attached) => attached,
+            Err(error) => {
+                browser.dispose(&context, limits.call).await;
+                return Err(error.into());
+            }
+        };
+        let (session, events) = browser.connection().session(attached.session_id.inner());
+        let key = format!("_{:016x}", fastrand::u64(..));
+        let shared = Arc::new(Shared {
+            state: watch::Sender::new(PageState::new(&target)),
+            sessions: Mutex::new(vec![session.clone()]),
+            answer: Mutex::default(),
+            served: Mutex::default(),
+            limits: (limits.requests, limits.bytes),
+            watch: format!("({})({}, 50, 1000)", script::WATCH.trim_end(), script::literal(&key)),
+            ears: Mutex::default(),
+        });
+        let page = Self {
+            lease: Some(lease),
+            browser: Arc::clone(&browser),
+            context,
+            frame: target,
+            session: session.clone(),
+            shared: Arc::clone(&shared),
+            key,
+            limits,
+            worlds: Mutex::default(),
+            disposed: false,
+            born: Instant::now(),
+            held: AtomicU64::new(0),
+        };
+        page.shared.listen(Arc::clone(&browser), session, 0, events);
+        page.shared.expect_popups(popups);
+        page.set_up().await?;
+        Ok(page)
+    }
+
+    /// What holds for all pages.
+    async fn set_up(&self) -> Result<(), RenderError> {
+        let mut batch = self.session.batch();
+        let mut waits = self.shared.furnish(&mut batch, &self.session);
+        let root = self.browser.session();
+        let deny = SetDownloadBehaviorParams {
+            behavior: SetDownloadBehaviorBehavior::Deny,
+            browser_context_id: Some(BrowserContextId::from(self.context.clone())),
+            download_path: None,
+            events_enabled: Some(true),
+        };
+        waits.push(settled(batch.add_to(&root, &deny), self.limits.call));
+        waits.push(settled(batch.add(&SetBypassServiceWorkerParams::new(true)), self.limits.call));
+        waits.push(settled(batch.add(&block(blocklist::DEFAULT.iter().copied())), self.limits.call));
+        batch.send().await?;
+        for wait in waits {
+            wait.await?;
+        }
+        // Its process is there once it has said something.
+        script::evaluate(&self.session, "1".to_owned(), None, self.limits.call).await.map_err(RenderError::from)?;
+        Ok(())
+    }
+
+    pub(crate) fn browser(&self) -> &Arc<Browser> {
+        &self.browser
+    }
+
+    /// Whether it can still be used.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.session.over().is_none()
+    }
+
+    /// A document that is answered from memory when the page asks for it.
+    pub(crate) fn serve(&self, served: Served) {
+        *self.shared.served.lock().unwrap_or_else(PoisonError::into_inner) = Some(served);
+    }
+
+    /// What dialogs are answered with from now on.
+    pub(crate) fn answer(&self, answer: Answer) {
+        *self.shared.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+    }
+
+    /// Waits until the page's state is as wanted; tells why it never will be.
+    pub(crate) async fn until<T>(&self, deadline: Instant, doing: &'static str, mut look: impl FnMut(&PageState) -> Option<T>) -> Result<T, RenderError> {
+        let mut states = self.shared.state.subscribe();
+        let mut found = None;
+        let wait = states.wait_for(|state| {
+            found = look(state);
+            found.is_some() || state.over || state.too_much.is_some()
+        });
+        match timeout_at(deadline, wait).await {
+            Err(_) => return Err(RenderError::Deadline { doing }),
+            // The sender lives in `self`.
+            Ok(seen) => drop(seen),
+        }
+        match found {
+            Some(found) => Ok(found),
+            None => Err(self.trouble()),
+        }
+    }
+
+    /// What is wrong with the page.
+    pub(crate) fn trouble(&self) -> RenderError {
+        if let Some(what) = self.shared.state.borrow().too_much.clone() {
+            return RenderError::TooMuch { what };
+        }
+        self.session.over().unwrap_or(CdpError::Detached).into()
+    }
+
+    /// The page's own session, or that of a frame in another process.
+    pub(crate) fn session_at(&self, index: usize) -> Option<Session> {
+        self.shared.session(index)
+    }
+
+    /// A world of our own in a frame, with our tools in it.
+    pub(crate) async fn world(&self, frame: &str) -> Result<(Session, i64), RenderError> {
+        let known = self.worlds.lock().unwrap_or_else(PoisonError::into_inner).get(frame).copied();
+        if let Some((session, world)) = known
+            && let Some(session) = self.session_at(session)
+        {
+            return Ok((session, world));
+        }
+        let index = self.shared.state.borrow().worlds.iter().rev().find(|world| world.frame == frame).map_or(0, |world| world.session);
+        let session = self.session_at(index).ok_or(RenderError::Crashed)?;
+        let mut create = CreateIsolatedWorldParams::new(FrameId::new(frame));
+        create.world_name = Some("eventmesh".to_owned());
+        let world = *session.call(&create, self.limits.call).await?.execution_context_id.inner();
+        script::evaluate(&session, script::HANDS.to_owned(), Some(world), self.limits.call).await.map_err(RenderError::from)?;
+        self.worlds.lock().unwrap_or_else(PoisonError::into_inner).insert(frame.to_owned(), (index, world));
+        Ok((session, world))
+    }
+
+    /// The frame in an element of another frame, and where it lies in that; nothing if it does not come in time.
+    pub(crate) async fn inner_frame(&self, frame: &str, selector: &str, deadline: Instant) -> Result<Option<(String, (f64, f64))>, RenderError> {
+        let (session, world) = self.world(frame).await?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let wait = format!("hands.wait({{selector: {}, state: 'attached'}}, {})", script::literal(selector), left.as_millis());
+        let found = script::evaluate(&session, wait, Some(world), left + self.limits.call).await.map_err(RenderError::from)?;
+        if found["ok"] != true {
+            return Ok(None);
+        }
+        let mut find = script::call(format!("hands.first({})", script::literal(selector)), Some(world));
+        find.return_by_value = Some(false);
+        let object = session.call(&find, self.limits.call).await?.result.object_id;
+        let mut describe = DescribeNodeParams::default();
+        describe.object_id = object;
+        let Some(inner) = session.call(&describe, self.limits.call).await?.node.frame_id else { return Ok(None) };
+        let place = format!(
+            "(() => {{ const e = hands.first({}); e.scrollIntoView({{block: 'center', behavior: 'instant'}}); \
+             const b = e.getBoundingClientRect(); return [b.left + e.clientLeft, b.top + e.clientTop]; }})()",
+            script::literal(selector)
+        );
+        let place = script::evaluate(&session, place, Some(world), self.limits.call).await.map_err(RenderError::from)?;
+        let inner = inner.inner().clone();
+        let there = self.until(deadline, "waiting for a frame", |state| state.worlds.iter().any(|world| world.frame == inner).then_some(()));
+        match there.await {
+            Ok(()) => Ok(Some((inner.clone(), (place[0].as_f64().unwrap_or(0.0), place[1].as_f64().unwrap_or(0.0))))),
+            Err(RenderError::Deadline { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The worlds of our own are gone with their documents.
+    pub(crate) fn forget_worlds(&self) {
+        self.worlds.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// What its scripts hold, buffers included.
+    pub(crate) async fn memory(&self) -> Result<u64, CdpError> {
+        let usage = self.session.call(&GetHeapUsageParams::default(), self.limits.call).await?;
+        let held = (usage.used_size + usage.backing_storage_size + usage.embedder_heap_used_size).max(0.0) as u64;
+        self.held.fetch_max(held, Ordering::Relaxed);
+        Ok(held)
+    }
+
+    /// The most that its scripts were seen to hold.
+    pub(crate) fn memory_seen(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// How long it has been there.
+    pub(crate) fn age(&self) -> Duration {
+        self.born.elapsed()
+    }
+
+    /// Ends whatever script runs.
+    pub(crate) async fn terminate(&self) -> Result<(), CdpError> {
+        self.session.call(&TerminateExecutionParams::default(), Duration::from_millis(500)).await.map(drop)
+    }
+
+    /// Ends it, with its context.
+    pub(crate) async fn close(mut self) -> bool {
+        self.disposed = true;
+        self.shared.deafen();
+        let done = self.browser.dispose(&self.context, self.limits.call).await;
+        self.browser.connection().forget(&self.session);
+        // The browser is free of it now, and not before.
+        self.lease = None;
+        done
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.shared.deafen();
+        for session in self.shared.sessions().drain(..) {
+            self.browser.connection().forget(&session);
+        }
+        if self.disposed || self.browser.is_gone() {
+            return;
+        }
+        let (browser, context, lease, within) = (Arc::clone(&self.browser), self.context.clone(), self.lease.take(), self.limits.call);
+        if tokio::runtime::Handle::try_current().is_ok() {
+            spawn_named("page's end", async move {
+                if !browser.dispose(&context, within).await {
+                    // What cannot be taken away from it goes with it.
+                    tracing::warn!(browser = browser.number, "a browser does not let go of a page, and is killed");
+                    browser.kill();
+                }
+                drop(lease);
+            });
+        }
+    }
+}
+
+/// Patterns of URLs that are not loaded.
+pub(crate) fn block<'p>(patterns: impl Iterator<Item = &'p str>) -> SetBlockedUrLsParams {
+    let patterns = patterns.map(|pattern| BlockPattern { url_pattern: pattern.to_owned(), block: true }).collect();
+    SetBlockedUrLsParams { url_patterns: Some(patterns) }
+}
+
+type Wait = std::pin::Pin<Box<dyn Future<Output = Result<(), CdpError>> + Send>>;
+
+/// The end of a call whose answer says nothing.
+pub(crate) fn settled<C: Command + 'static>(pending: crate::cdp::Pending<C>, within: Duration) -> Wait
+where
+    C::Response: Send,
+{
+    Box::pin(async move { pending.within(within).await.map(drop) })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Attached {
+    session_id: String,
+}
+
+#[derive(Deserialize)]
+struct Opening {
+    #[serde(default)]
+    r#type: String,
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Paused {
+    request_id: String,
+    #[serde(default)]
+    resource_type: String,
+    #[serde(default)]
+    frame_id: String,
+}
+
+impl Shared {
+    /// What every session needs, the page's and those of its frames.
+    fn furnish(&self, batch: &mut crate::cdp::Batch, session: &Session) -> Vec<Wait> {
+        let call = Duration::from_secs(5);
+        let mut attach = SetAutoAttachParams::new(true, true);
+        attach.flatten = Some(true);
+        let entry = |kind: Option<&str>, exclude: bool| FilterEntry { r#type: kind.map(str::to_owned), exclude: Some(exclude) };
+        attach.filter = Some(TargetFilter::new(vec![entry(Some("iframe"), false), entry(None, true)]));
+        vec![
+            settled(batch.add_to(session, &EnablePage::default()), call),
+            settled(batch.add_to(session, &EnableRuntime::default()), call),
+            settled(batch.add_to(session, &EnableNetwork::default()), call),
+            settled(batch.add_to(session, &EnableInspector::default()), call),
+            settled(batch.add_to(session, &SetLifecycleEventsEnabledParams::new(true)), call),
+            settled(batch.add_to(session, &AddScriptToEvaluateOnNewDocumentParams::new(self.watch.clone())), call),
+            settled(batch.add_to(session, &attach), call),
+        ]
+    }
+
+    fn listen(self: &Arc<Self>, browser: Arc<Browser>, session: Session, index: usize, mut events: Events) {
+        let shared = Arc::clone(self);
+        let ear = spawn_named("page's ear", async move {
+            while let Some(event) = events.next().await {
+                shared.react(&browser, &session, index, &event).await;
+            }
+            if index == 0 {
+                shared.state.send_modify(|state| state.over = true);
+            } else {
+                shared.state.send_modify(|state| state.worlds.retain(|world| world.session != index));
+            }
+        });
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner).push(ear.abort_handle());
+    }
+
+    fn expect_popups(self: &Arc<Self>, mut popups: mpsc::Receiver<String>) {
+        let shared = Arc::clone(self);
+        let ear = spawn_named("popups' ear", async move {
+            while let Some(url) = popups.recv().await {
+                shared.state.send_modify(|state| state.popped_up(url));
+            }
+        });
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner).push(ear.abort_handle());
+    }
+
+    fn deafen(&self) {
+        for ear in self.ears.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            ear.abort();
+        }
+    }
+
+    async fn react(self: &Arc<Self>, browser: &Arc<Browser>, session: &Session, index: usize, event: &Event) {
+        match event.method.as_str() {
+            "Target.attachedToTarget" => {
+                if let Some(attached) = event.read::<Attached>() {
+                    self.frame(browser, &attached.session_id).await;
+                }
+            }
+            "Page.javascriptDialogOpening" => self.dialog(session, event).await,
+            "Fetch.requestPaused" => self.paused(session, event).await,
+            "Page.downloadWillBegin" | "Browser.downloadWillBegin" => {
+                let url = event.read::<serde_json::Value>().and_then(|event| event.get("url")?.as_str().map(str::to_owned));
+                self.state.send_modify(|state| state.wanted_to_save(url.unwrap_or_default()));
+            }
+            _ => self.state.send_modify(|state| state.hear(event, index, Instant::now(), self.limits)),
+        }
+    }
+
+    /// A frame in a process of its own: it is furnished before it runs.
+    async fn frame(self: &Arc<Self>, browser: &Arc<Browser>, id: &str) {
+        let (session, events) = browser.connection().session(id);
+        let index = {
+            let mut sessions = self.sessions();
+            sessions.push(session.clone());
+            sessions.len() - 1
+        };
+        if index < SESSIONS {
+            self.listen(Arc::clone(browser), session.clone(), index, events);
+            let mut batch = session.batch();
+            // The answers do not matter: a frame that goes meanwhile goes.
+            drop(self.furnish(&mut batch, &session));
+            drop(batch.add(&RunIfWaitingForDebuggerParams::default()));
+            let _ = batch.send().await;
+        }
+    }
+
+    async fn dialog(&self, session: &Session, event: &Event) {
+        let Some(opening) = event.read::<Opening>() else { return };
+        let answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Whoever navigates means it.
+        let accept = answer.accept || opening.r#type == "beforeunload";
+        let mut handle = HandleJavaScriptDialogParams::new(accept);
+        handle.prompt_text = answer.text;
+        let mut batch = session.batch();
+        drop(batch.add(&handle));
+        let _ = batch.send().await;
+        self.state.send_modify(|state| state.asked(Dialog { kind: opening.r#type, message: opening.message, accepted: accept }));
+    }
+
+    /// A request waits for us: the document from memory, or what goes its own way.
+    async fn paused(&self, session: &Session, event: &Event) {
+        let Some(paused) = event.read::<Paused>() else { return };
+        let main = paused.resource_type == "Document" && paused.frame_id == self.state.borrow().frame;
+        let served = if main { self.served.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
+        let mut batch = session.batch();
+        match served {
+            Some(served) => {
+                let mut fulfill = FulfillRequestParams::new(FetchId::from(paused.request_id), 200);
+                fulfill.response_headers = Some(vec![HeaderEntry::new("Content-Type", served.content_type)]);
+                fulfill.body = Some(BASE64.encode(&served.html).into());
+                drop(batch.add(&fulfill));
+            }
+            None => drop(batch.add(&ContinueRequestParams::new(FetchId::from(paused.request_id)))),
+        }
+        let _ = batch.send().await;
+    }
+}
+
+impl From<ScriptError> for RenderError {
+    fn from(error: ScriptError) -> Self {
+        match error {
+            ScriptError::Thrown(why) => Self::Request(format!("a script failed: {why}")),
+            ScriptError::WorldGone => Self::Protocol(CdpError::Detached),
+            ScriptError::Cdp(error) => error.into(),
+        }
+    }
+}

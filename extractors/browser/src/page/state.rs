@@ -1,0 +1,521 @@
+//! What is known of a page from what it tells. Pure: it is fed with events, and asked.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::cdp::Event;
+use crate::request::{ConsoleMessage, Dialog, NetworkEntry};
+
+/// Messages to the console that are kept, and letters of each.
+const MESSAGES: usize = 500;
+const LETTERS: usize = 4_000;
+/// Dialogs, popups and downloads that are kept.
+const NOTED: usize = 100;
+/// Frames and their worlds that are known.
+const CONTEXTS: usize = 500;
+
+/// A request on its way.
+#[derive(Clone, Debug)]
+struct Open {
+    kind: String,
+    since: Instant,
+    entry: Option<usize>,
+    bytes: u64,
+}
+
+/// The world of a frame's own scripts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct World {
+    /// Which session it is part of: 0 is the page's own.
+    pub(crate) session: usize,
+    pub(crate) frame: String,
+    pub(crate) id: i64,
+}
+
+/// What is known of a page.
+#[derive(Debug, Default)]
+pub(crate) struct PageState {
+    /// The page's own frame.
+    pub(crate) frame: String,
+    /// Which document is there, or on its way.
+    pub(crate) loader: String,
+    /// The document has been parsed, and everything that it names has been loaded.
+    pub(crate) parsed: bool,
+    pub(crate) loaded: bool,
+    pub(crate) url: String,
+    pub(crate) status: Option<u16>,
+    pub(crate) content_type: Option<String>,
+    /// Why the document could not be loaded.
+    pub(crate) failed: Option<String>,
+    /// Counts what settling has to know of: documents, and scripts that come and go.
+    pub(crate) version: u64,
+    open: HashMap<String, Open>,
+    pub(crate) worlds: Vec<World>,
+    pub(crate) console: Vec<ConsoleMessage>,
+    pub(crate) network: Vec<NetworkEntry>,
+    /// Whether the log is wanted.
+    pub(crate) log: bool,
+    pub(crate) requests: u32,
+    pub(crate) bytes: u64,
+    pub(crate) dialogs: Vec<Dialog>,
+    pub(crate) popups: Vec<String>,
+    pub(crate) downloads: Vec<String>,
+    /// URLs of responses, as far as somebody waits for one.
+    pub(crate) responses: Option<Vec<String>>,
+    /// What it has been given up for.
+    pub(crate) too_much: Option<String>,
+    /// What is being dragged, if the browser has told.
+    pub(crate) drag: Option<serde_json::Value>,
+    /// Nothing more comes.
+    pub(crate) over: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    request_id: String,
+    #[serde(default)]
+    loader_id: String,
+    #[serde(default)]
+    frame_id: String,
+    request: RequestHead,
+    #[serde(default)]
+    r#type: String,
+    redirect_response: Option<ResponseHead>,
+}
+
+#[derive(Deserialize)]
+struct RequestHead {
+    url: String,
+    #[serde(default)]
+    method: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Response {
+    request_id: String,
+    #[serde(default)]
+    loader_id: String,
+    #[serde(default)]
+    frame_id: String,
+    #[serde(default)]
+    r#type: String,
+    response: ResponseHead,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResponseHead {
+    #[serde(default)]
+    url: String,
+    #[serde(default)]
+    status: u16,
+    #[serde(default)]
+    mime_type: String,
+    #[serde(default)]
+    charset: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ended {
+    request_id: String,
+    #[serde(default)]
+    encoded_data_length: f64,
+    #[serde(default)]
+    error_text: Option<String>,
+    #[serde(default)]
+    blocked_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    request_id: String,
+    #[serde(default)]
+    encoded_data_length: f64,
+    #[serde(default)]
+    data_length: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Lifecycle {
+    frame_id: String,
+    #[serde(default)]
+    loader_id: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Navigated {
+    frame: Frame,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Frame {
+    id: String,
+    #[serde(default)]
+    loader_id: String,
+    #[serde(default)]
+    url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Within {
+    frame_id: String,
+    url: String,
+}
+
+#[derive(Deserialize)]
+struct Created {
+    context: Context,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Context {
+    id: i64,
+    #[serde(default)]
+    aux_data: Auxiliary,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Auxiliary {
+    is_default: bool,
+    frame_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Destroyed {
+    execution_context_id: i64,
+}
+
+#[derive(Deserialize)]
+struct Called {
+    #[serde(default)]
+    r#type: String,
+    #[serde(default)]
+    args: Vec<Argument>,
+}
+
+#[derive(Deserialize)]
+struct Argument {
+    value: Option<serde_json::Value>,
+    description: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Thrown {
+    exception_details: Details,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    #[serde(default)]
+    text: String,
+    exception: Option<Argument>,
+}
+
+/// The rest of this request may be as slow as it likes: the content does not wait for it.
+fn content_waits_for(kind: &str) -> bool {
+    matches!(kind, "Document" | "Script")
+}
+
+fn cut(text: &str, letters: usize) -> String {
+    text.char_indices().nth(letters).map_or(text, |(end, _)| &text[..end]).to_owned()
+}
+
+impl PageState {
+    pub(crate) fn new(frame: &str) -> Self {
+        Self { frame: frame.to_owned(), ..Self::default() }
+    }
+
+    /// A navigation of our own begins: whatever was known of the document before is past.
+    pub(crate) fn leave(&mut self) {
+        (self.parsed, self.loaded) = (false, false);
+        (self.status, self.content_type, self.failed) = (None, None, None);
+        self.loader.clear();
+        self.open.clear();
+        self.version += 1;
+    }
+
+    /// Something happened in one of the page's sessions.
+    pub(crate) fn hear(&mut self, event: &Event, session: usize, now: Instant, limits: (u32, u64)) {
+        match event.method.as_str() {
+            "Network.requestWillBeSent" => drop(event.read().map(|request| self.asks(request, now, limits))),
+            "Network.responseReceived" => drop(event.read().map(|response| self.answered(response))),
+            "Network.dataReceived" => drop(event.read().map(|data| self.loads(&data, limits))),
+            "Network.loadingFinished" | "Network.loadingFailed" => drop(event.read().map(|ended| self.ends(ended))),
+            "Page.lifecycleEvent" => drop(event.read().map(|event| self.lives(&event))),
+            "Page.frameNavigated" => drop(event.read().map(|navigated: Navigated| self.goes(navigated.frame))),
+            "Page.navigatedWithinDocument" => {
+                if let Some(within) = event.read::<Within>().filter(|within| within.frame_id == self.frame) {
+                    self.url = within.url;
+                }
+            }
+            "Runtime.executionContextCreated" => drop(event.read().map(|created: Created| self.opens(created.context, session))),
+            "Runtime.executionContextDestroyed" => {
+                if let Some(gone) = event.read::<Destroyed>() {
+                    self.worlds.retain(|world| world.session != session || world.id != gone.execution_context_id);
+                }
+            }
+            "Runtime.executionContextsCleared" => self.worlds.retain(|world| world.session != session),
+            "Runtime.consoleAPICalled" => {
+                if let Some(called) = event.read::<Called>() {
+                    let said = called.args.iter().map(Argument::told).collect::<Vec<_>>().join(" ");
+                    self.says(called.r#type, &said);
+                }
+            }
+            "Input.dragIntercepted" => {
+                self.drag = event.read::<serde_json::Value>().and_then(|mut event| event.get_mut("data").map(serde_json::Value::take));
+            }
+            "Runtime.exceptionThrown" => {
+                if let Some(Thrown { exception_details: details }) = event.read() {
+                    let why = details.exception.as_ref().map(Argument::told).unwrap_or_default();
+                    self.says("exception".to_owned(), if why.is_empty() { &details.text } else { &why });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn says(&mut self, level: String, text: &str) {
+        if self.console.len() < MESSAGES {
+            self.console.push(ConsoleMessage { level, text: cut(text, LETTERS) });
+        }
+    }
+
+    fn asks(&mut self, request: Request, now: Instant, (most, _): (u32, u64)) {
+        let main = request.frame_id == self.frame && request.r#type == "Document" && request.request_id == request.loader_id;
+        if main {
+            self.version += 1;
+            if let Some(before) = &request.redirect_response {
+                self.status = Some(before.status);
+            }
+        }
+        if content_waits_for(&request.r#type) {
+            self.version += 1;
+        }
+        // A redirect goes on as what it was.
+        let before = self.open.remove(&request.request_id);
+        if before.is_none() && !request.request.url.starts_with("data:") {
+            self.requests += 1;
+            if self.requests > most {
+                self.too_much.get_or_insert_with(|| format!("more than {most} requests"));
+                return;
+            }
+        }
+        let entry = self.log.then(|| {
+            self.network.push(NetworkEntry {
+                url: cut(&request.request.url, LETTERS),
+                method: request.request.method,
+                kind: request.r#type.clone(),
+                status: None,
+                error: None,
+                bytes: 0,
+            });
+            self.network.len() - 1
+        });
+        if let (Some(redirect), Some(entry)) = (&request.redirect_response, before.and_then(|before| before.entry)) {
+            self.network[entry].status = Some(redirect.status);
+        }
+        self.open.insert(request.request_id, Open { kind: request.r#type, since: now, entry, bytes: 0 });
+    }
+
+    fn answered(&mut self, response: Response) {
+        if let Some(responses) = self.responses.as_mut().filter(|responses| responses.len() < MESSAGES) {
+            responses.push(response.response.url.clone());
+        }
+        let main = response.frame_id == self.frame && response.r#type == "Document" && response.request_id == response.loader_id;
+        if main {
+            let head = &response.response;
+            self.status = Some(head.status).filter(|status| *status > 0);
+            let charset = if head.charset.is_empty() { String::new() } else { format!("; charset={}", head.charset) };
+            self.content_type = Some(format!("{}{charset}", head.mime_type));
+        }
+        let entry = self.open.get(&response.request_id).and_then(|open| open.entry);
+        if let Some(entry) = entry {
+            self.network[entry].status = Some(response.response.status);
+        }
+    }
+
+    fn loads(&mut self, data: &Data, (_, most): (u32, u64)) {
+        // What is encoded, if the browser knows, else what it is.
+        let bytes = data.encoded_data_length.max(data.data_length).max(0.0) as u64;
+        self.bytes = self.bytes.saturating_add(bytes);
+        if let Some(open) = self.open.get_mut(&data.request_id) {
+            open.bytes += bytes;
+        }
+        if self.bytes > most {
+            self.too_much.get_or_insert_with(|| format!("more than {} MiB", most >> 20));
+        }
+    }
+
+    fn ends(&mut self, ended: Ended) {
+        let Some(open) = self.open.remove(&ended.request_id) else { return };
+        if content_waits_for(&open.kind) {
+            self.version += 1;
+        }
+        if let Some(entry) = open.entry {
+            let entry = &mut self.network[entry];
+            entry.bytes = (ended.encoded_data_length.max(0.0) as u64).max(open.bytes);
+            entry.error = ended.error_text.map(|error| match ended.blocked_reason {
+                Some(reason) => format!("{error} ({reason})"),
+                None => error,
+            });
+        }
+    }
+
+    fn lives(&mut self, event: &Lifecycle) {
+        if event.frame_id != self.frame {
+            return;
+        }
+        if event.name == "init" || event.name == "commit" {
+            if event.loader_id != self.loader {
+                self.loader.clone_from(&event.loader_id);
+                (self.parsed, self.loaded) = (false, false);
+                self.version += 1;
+            }
+            return;
+        }
+        if event.loader_id == self.loader {
+            match event.name.as_str() {
+                "DOMContentLoaded" => self.parsed = true,
+                "load" => (self.parsed, self.loaded) = (true, true),
+                _ => {}
+            }
+        }
+    }
+
+    fn goes(&mut self, frame: Frame) {
+        if frame.id == self.frame {
+            self.url = frame.url;
+            if frame.loader_id != self.loader {
+                self.loader = frame.loader_id;
+                (self.parsed, self.loaded) = (false, false);
+            }
+            self.version += 1;
+        }
+    }
+
+    fn opens(&mut self, context: Context, session: usize) {
+        if context.aux_data.is_default && self.worlds.len() < CONTEXTS {
+            self.worlds.push(World { session, frame: context.aux_data.frame_id, id: context.id });
+        }
+    }
+
+    /// A dialog came up.
+    pub(crate) fn asked(&mut self, dialog: Dialog) {
+        if self.dialogs.len() < NOTED {
+            self.dialogs.push(dialog);
+        }
+    }
+
+    /// A window was to be opened.
+    pub(crate) fn popped_up(&mut self, url: String) {
+        if self.popups.len() < NOTED {
+            self.popups.push(url);
+        }
+    }
+
+    /// A file was to be saved.
+    pub(crate) fn wanted_to_save(&mut self, url: String) {
+        if self.downloads.len() < NOTED {
+            self.downloads.push(url);
+        }
+    }
+
+    /// When the oldest request was made that the content waits for, of those that are still open.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        self.open.values().filter(|open| content_waits_for(&open.kind)).map(|open| open.since).min()
+    }
+
+    /// The world of the page's own scripts.
+    pub(crate) fn world(&self) -> Option<&World> {
+        self.worlds.iter().rev().find(|world| world.frame == self.frame)
+    }
+}
+
+impl Argument {
+    fn told(&self) -> String {
+        match (&self.value, &self.description) {
+            (Some(serde_json::Value::String(text)), _) => text.clone(),
+            (Some(value), None) => value.to_string(),
+            (_, Some(description)) => description.clone(),
+            (None, None) => "undefined".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(events: &[(&str, &str)]) -> PageState {
+        let mut state = PageState::new("F");
+        state.log = true;
+        for (method, params) in events {
+            state.hear(&Event::for_test(method, params), 0, Instant::now(), (3, 1000));
+        }
+        state
+    }
+
+    #[tokio::test]
+    async fn a_document_comes_in() {
+        let state = state(&[
+            ("Network.requestWillBeSent", r#"{"requestId":"L","loaderId":"L","frameId":"F","type":"Document","request":{"url":"http://a/","method":"GET"}}"#),
+            ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"L","name":"init"}"#),
+            ("Network.responseReceived", r#"{"requestId":"L","loaderId":"L","frameId":"F","type":"Document","response":{"url":"http://a/","status":404,"mimeType":"text/html","charset":"utf-8"}}"#),
+            ("Page.frameNavigated", r#"{"frame":{"id":"F","loaderId":"L","url":"http://a/"}}"#),
+            ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"old","name":"load"}"#),
+            ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"L","name":"DOMContentLoaded"}"#),
+            ("Network.loadingFinished", r#"{"requestId":"L","encodedDataLength":123}"#),
+        ]);
+        assert_eq!((state.parsed, state.loaded, state.status, state.url.as_str()), (true, false, Some(404), "http://a/"));
+        assert_eq!(state.content_type.as_deref(), Some("text/html; charset=utf-8"));
+        assert_eq!(state.waits_since(), None);
+        assert_eq!((state.network.len(), state.network[0].bytes, state.network[0].status), (1, 123, Some(404)));
+    }
+
+    #[tokio::test]
+    async fn scripts_are_waited_for_and_pictures_are_not() {
+        let request = |id: &str, kind: &str| {
+            format!(r#"{{"requestId":"{id}","loaderId":"L","frameId":"F","type":"{kind}","request":{{"url":"http://a/{id}"}}}}"#)
+        };
+        let state = state(&[("Network.requestWillBeSent", &request("1", "Script")), ("Network.requestWillBeSent", &request("2", "Image"))]);
+        assert!(state.waits_since().is_some());
+        let state = self::state(&[("Network.requestWillBeSent", &request("2", "Image"))]);
+        assert!(state.waits_since().is_none());
+    }
+
+    #[tokio::test]
+    async fn too_much_is_seen() {
+        let request = |id: u32| {
+            format!(r#"{{"requestId":"{id}","request":{{"url":"http://a/"}}}}"#)
+        };
+        let requests: Vec<String> = (0..4).map(request).collect();
+        let events: Vec<(&str, &str)> = requests.iter().map(|text| ("Network.requestWillBeSent", text.as_str())).collect();
+        assert!(state(&events[..3]).too_much.is_none());
+        assert!(state(&events).too_much.is_some());
+        assert!(state(&[("Network.dataReceived", r#"{"requestId":"1","dataLength":1001}"#)]).too_much.is_some());
+    }
+
+    #[tokio::test]
+    async fn garbage_changes_nothing() {
+        for method in ["Network.requestWillBeSent", "Page.lifecycleEvent", "Runtime.exceptionThrown", "New.thing", "Page.frameNavigated"] {
+            for params in ["{}", "[]", "nonsense", r#"{"requestId":5}"#] {
+                let state = state(&[(method, params)]);
+                assert_eq!((state.version, state.requests, state.console.len()), (0, 0, 0), "{method} {params}");
+            }
+        }
+    }
+}

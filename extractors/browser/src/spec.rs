@@ -1,0 +1,163 @@
+//! What browsers are started from.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::chromium::Chromium;
+
+/// The program of the process that becomes Chromium.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LauncherProgram {
+    /// This one: it has said that it can be started as one.
+    ThisOne,
+    /// Another one that can be: such as `eventmesh` itself.
+    At(PathBuf),
+}
+
+/// Whether Chromium confines its own processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SandboxPolicy {
+    /// It does, unless Chromium itself says that it cannot; then it runs without, and the snapshot says so.
+    #[default]
+    Auto,
+    /// It does, or nothing is rendered.
+    Required,
+    /// It does not.
+    Off,
+}
+
+/// Limits of browsers and their pages.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BrowserLimits {
+    /// Bytes that a page's scripts may hold before it is given up, its buffers included. Default 512 MiB.
+    pub page_memory: u64,
+    /// Bytes (PSS) that a browser's processes may hold, all together, past what they held when it was new, before another
+    /// browser takes over. Default 400 MiB.
+    pub browser_memory: u64,
+    /// Pages after which another browser takes over. Default 2,000.
+    pub pages: u64,
+    /// How many times slower than a new browser's its pages may come before another browser takes over. Default 2.
+    pub slowdown: f64,
+    /// How long a browser that is to go may take to finish its pages. Default 60 s.
+    pub drain: Duration,
+    /// How long a browser may take to be ready. Default 20 s.
+    pub start: Duration,
+    /// How often a browser is looked at. Default 2 s.
+    pub look: Duration,
+    /// How long a browser without work stays. Default 60 s.
+    pub idle: Duration,
+    /// How long a call that should take milliseconds may take. Default 5 s.
+    pub call: Duration,
+    /// Bytes of a page's content. Default 32 MiB.
+    pub content: u64,
+    /// Requests that one page may make. Default 2,000.
+    pub requests: u32,
+    /// Bytes that one page may load. Default 64 MiB.
+    pub bytes: u64,
+}
+
+impl Default for BrowserLimits {
+    fn default() -> Self {
+        Self {
+            page_memory: 512 << 20,
+            browser_memory: 400 << 20,
+            pages: 2_000,
+            slowdown: 2.0,
+            drain: Duration::from_secs(60),
+            start: Duration::from_secs(20),
+            look: Duration::from_secs(2),
+            idle: Duration::from_secs(60),
+            call: Duration::from_secs(5),
+            content: 32 << 20,
+            requests: 2_000,
+            bytes: 64 << 20,
+        }
+    }
+}
+
+/// What browsers are started from.
+#[derive(Clone, Debug)]
+pub struct BrowserSpec {
+    /// The program of the process that becomes Chromium.
+    pub launcher: LauncherProgram,
+    /// Chromium.
+    pub chromium: Chromium,
+    /// Whether it confines its own processes.
+    pub sandbox: SandboxPolicy,
+    /// The user that it runs as, if this process is root. Default: a number that belongs to nobody.
+    pub user: Option<u32>,
+    /// Arguments besides our own.
+    pub arguments: Vec<String>,
+    /// Limits.
+    pub limits: BrowserLimits,
+}
+
+impl BrowserSpec {
+    /// `chromium`, started by `launcher`.
+    #[must_use]
+    pub fn new(launcher: LauncherProgram, chromium: Chromium) -> Self {
+        Self { launcher, chromium, sandbox: SandboxPolicy::Auto, user: user(), arguments: Vec::new(), limits: BrowserLimits::default() }
+    }
+}
+
+/// Nobody's number, out of those that are set aside for services that are there for a while; another one for each process,
+/// so that two engines on one machine have nothing in common. None if this process is not root.
+fn user() -> Option<u32> {
+    rustix::process::getuid().is_root().then(|| FIRST_USER + std::process::id() % USERS)
+}
+
+const FIRST_USER: u32 = 61_184;
+const USERS: u32 = 4_336;
+
+/// What Chromium is told at its start: nothing of its own accord, no window, and nothing held back for a window's sake.
+pub(crate) const ARGUMENTS: &[&str] = &[
+    "--headless",
+    "--remote-debugging-pipe",
+    "--no-startup-window",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--no-pings",
+    "--noerrdialogs",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-component-extensions-with-background-pages",
+    "--disable-default-apps",
+    "--disable-extensions",
+    "--disable-sync",
+    "--disable-breakpad",
+    "--disable-crash-reporter",
+    "--disable-domain-reliability",
+    "--disable-client-side-phishing-detection",
+    "--disable-field-trial-config",
+    "--disable-hang-monitor",
+    "--disable-prompt-on-repost",
+    "--disable-popup-blocking",
+    "--disable-search-engine-choice-screen",
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+    "--disable-ipc-flooding-protection",
+    "--disable-back-forward-cache",
+    "--disable-features=Translate,MediaRouter,DialMediaRouteProvider,OptimizationHints,AcceptCHFrame,HttpsUpgrades,\
+     AutofillServerCommunication,CertificateTransparencyComponentUpdater,GlobalMediaControls,Prerender2,DestroyProfileOnBrowserClose",
+    "--force-color-profile=srgb",
+    "--hide-scrollbars",
+    "--mute-audio",
+    "--metrics-recording-only",
+    "--password-store=basic",
+    "--use-mock-keychain",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_arguments() {
+        for argument in ARGUMENTS {
+            assert!(argument.starts_with("--") && !argument.contains(' '), "{argument}");
+        }
+    }
+}
