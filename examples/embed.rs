@@ -31,7 +31,7 @@ async fn host() -> Result<(), Box<dyn Error>> {
         match chunk {
             Chunk::Head(head) => println!("found, {} bytes", head.bytes),
             Chunk::Body(document) => print!("{}", document.markdown),
-            Chunk::Page(_) | Chunk::Picture(_) => {}
+            Chunk::Page(_) | Chunk::Picture(_) | Chunk::Rendered(_) | Chunk::Extract(..) => {}
             Chunk::Done(timing) => println!("done in {:?}", timing.total),
             Chunk::Error(error) => println!("failed: {error}"),
         }

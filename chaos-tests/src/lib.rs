@@ -18,6 +18,7 @@ mod report;
 pub mod scenario;
 mod shrink;
 pub mod sim;
+pub mod pages;
 pub mod site;
 mod soak;
 mod target;

@@ -1,9 +1,11 @@
 //! `eventmesh doctor`: looks at everything that the engine needs, and tries it.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use eventmesh_extractors::browser::{Chromium, RenderOptions, Screenshot};
 use eventmesh_extractors::pdf::{PINNED, PdfLibrary};
 use serde::Serialize;
 
@@ -11,7 +13,7 @@ use super::EngineArgs;
 use super::exit::{Exit, write_out};
 use super::interrupt::interrupted;
 use crate::engine::Engine;
-use crate::request::Request;
+use crate::request::{RenderMode, Request};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -46,6 +48,7 @@ enum Verdict {
 }
 
 const SAMPLE_PAGE: &[u8] = include_bytes!("../../examples/sample.html");
+const SAMPLE_APP: &[u8] = include_bytes!("../../examples/app.html");
 const SAMPLE_PDF: &[u8] = include_bytes!("../../examples/sample.pdf");
 
 pub(crate) async fn run(arguments: DoctorArgs) -> Result<(), Exit> {
@@ -81,10 +84,17 @@ fn told(findings: &[Finding]) -> String {
 async fn examine(arguments: DoctorArgs) -> Result<Vec<Finding>, Exit> {
     let config = arguments.engine.config();
     let mut findings = library(config.pdf.library.as_deref()).await;
+    let library = findings.iter().all(|finding| finding.verdict != Verdict::Bad);
+    let chromium = chromium(config.browser.chromium.as_deref());
+    let browser = chromium.verdict != Verdict::Bad;
+    findings.push(chromium);
+    findings.push(shared_memory());
     let engine = super::start(config).await?;
     findings.push(trial(&engine, "html", SAMPLE_PAGE).await);
-    let found = findings.iter().all(|finding| finding.verdict != Verdict::Bad);
-    if found {
+    if browser {
+        findings.extend(render(&engine).await);
+    }
+    if library {
         let pdf = trial(&engine, "pdf", SAMPLE_PDF).await;
         let worked = pdf.verdict == Verdict::Good;
         findings.push(pdf);
@@ -97,8 +107,84 @@ async fn examine(arguments: DoctorArgs) -> Result<Vec<Finding>, Exit> {
     Ok(findings)
 }
 
+/// Where Chromium is.
+fn chromium(setting: Option<&Path>) -> Finding {
+    match Chromium::find(setting) {
+        Ok(chromium) => {
+            let place = format!("{} ({})", chromium.path.display(), chromium.found);
+            if chromium.is_shell() {
+                Finding { what: "chromium", verdict: Verdict::Good, says: place }
+            } else {
+                let says = format!("{place}: the whole browser, which takes four times the memory of chromium-headless-shell");
+                Finding { what: "chromium", verdict: Verdict::Fair, says }
+            }
+        }
+        // All else works without it.
+        Err(missing) => Finding { what: "chromium", verdict: Verdict::Bad, says: missing.to_string() },
+    }
+}
+
+/// Whether Chromium has where to share memory between its processes.
+fn shared_memory() -> Finding {
+    const ENOUGH: u64 = 64 << 20;
+    let (verdict, says) = match rustix::fs::statvfs("/dev/shm") {
+        Ok(found) => {
+            let free = found.f_bavail.saturating_mul(found.f_frsize);
+            let says = format!("/dev/shm has {} MiB free", free >> 20);
+            if free >= ENOUGH {
+                (Verdict::Good, says)
+            } else {
+                (Verdict::Fair, format!("{says}, and large pages may crash; give it more, or pass --disable-dev-shm-usage in browser.arguments"))
+            }
+        }
+        Err(error) => (Verdict::Fair, format!("/dev/shm cannot be looked at: {error}")),
+    };
+    Finding { what: "shared mem", verdict, says }
+}
+
+/// Renders a sample, with a picture of it, and looks at how the browser runs.
+async fn render(engine: &Engine) -> Vec<Finding> {
+    let options = RenderOptions { screenshot: Some(Screenshot::default()), ..RenderOptions::default() };
+    let request = Request::bytes(SAMPLE_APP).rendered(RenderMode::Always, options);
+    let trial = match engine.extract(request).document().await {
+        Ok(answer) if answer.document.text.contains("Mercury") => {
+            let picture = answer.rendered.as_ref().and_then(|rendered| rendered.pictures.first()).map_or(0, |picture| picture.bytes.len());
+            let says = format!("a sample was rendered in {:.0} ms, its start included, with a picture of {picture} bytes", answer.timing.total.as_secs_f64() * 1000.0);
+            Finding { what: "render", verdict: Verdict::Good, says }
+        }
+        Ok(_) => Finding { what: "render", verdict: Verdict::Bad, says: "a sample was rendered without what its script makes".to_owned() },
+        Err(error) => Finding { what: "render", verdict: Verdict::Bad, says: error.to_string() },
+    };
+    let mut findings = vec![trial];
+    if let Some(fleet) = engine.snapshot().browser.fleet
+        && let Some(version) = fleet.version
+    {
+        let sandboxed = fleet.sandboxed == Some(true);
+        let says = match (&fleet.unsandboxed_because, sandboxed) {
+            (_, true) => format!("{version} confines its own processes"),
+            (Some(why), false) => format!("{version} runs without its sandbox, because: {why}"),
+            (None, false) => format!("{version} runs without its sandbox, as it was told"),
+        };
+        findings.push(Finding { what: "sandbox", verdict: if sandboxed { Verdict::Good } else { Verdict::Fair }, says });
+    }
+    findings.push(fonts());
+    findings
+}
+
+/// Whether there are fonts for pictures.
+fn fonts() -> Finding {
+    let places = ["/usr/share/fonts", "/usr/local/share/fonts"];
+    let there = places.iter().any(|place| std::fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_some()));
+    let (verdict, says) = if there {
+        (Verdict::Good, "the system has some")
+    } else {
+        (Verdict::Fair, "the system has none, so pictures show boxes for letters; on Debian: apt-get install fonts-liberation fonts-noto")
+    };
+    Finding { what: "fonts", verdict, says: says.to_owned() }
+}
+
 /// Where libpdfium is, and whether it is the one that was tested.
-async fn library(setting: Option<&std::path::Path>) -> Vec<Finding> {
+async fn library(setting: Option<&Path>) -> Vec<Finding> {
     let finding = |verdict, says| vec![Finding { what: "libpdfium", verdict, says }];
     let library = match PdfLibrary::find(setting) {
         Ok(library) => library,

@@ -410,14 +410,24 @@
     let times = 0;
     const height = () => document.scrollingElement.scrollHeight;
     const letters = () => document.body.textContent.length;
+    const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
     while (times < limit) {
       const before = height(), had = letters();
-      scrollTo({ top: before, behavior: 'instant' });
-      dispatchEvent(new Event('scroll'));
+      const grown = () => height() > before || letters() > had;
+      const left = () => within - (performance.now() - began);
       times++;
-      const left = within - (performance.now() - began);
-      const grown = await until(() => height() > before || letters() > had, Math.min(left, 1500));
-      if (grown.late) return { times, more: left < 1500 };
+      scrollTo({ top: before, behavior: 'instant' });
+      let found = await until(grown, Math.min(left(), 800));
+      if (found.late) {
+        // What waits to be scrolled into the window may be in it all the time: out of it, and in again.
+        scrollTo({ top: Math.max(before - 2 * innerHeight, 0), behavior: 'instant' });
+        await drawn();
+        scrollTo({ top: before, behavior: 'instant' });
+        found = await until(grown, Math.min(left(), 800));
+      }
+      if (found.late) return { times, more: left() <= 0 };
+      // What has come is to be seen by the page before it is scrolled on.
+      await drawn();
     }
     return { times, more: true };
   };

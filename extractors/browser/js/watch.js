@@ -77,6 +77,21 @@
     try { return Reflect.apply(send, this, arguments); } catch (error) { end(); throw error; }
   };
 
+  // ---- workers ----
+  // One that has just been started has not said anything yet.
+  const WorkerOf = window.Worker;
+  if (WorkerOf) {
+    window.Worker = new Proxy(WorkerOf, {
+      construct(target, given, made) {
+        const worker = Reflect.construct(target, given, made);
+        const end = begin('WORKER', String(given[0]) + numbers, null);
+        for (const name of ['message', 'error']) worker.addEventListener(name, end, { once: true });
+        later(end, patience);
+        return worker;
+      },
+    });
+  }
+
   // ---- timers ----
   // One that is set by another's running, and that by another's, without anything coming of it, ticks for its own sake.
   const idle = (timer) => (timer.before ? (timer.before.useful ? 0 : timer.idle + 1) : 0);
@@ -99,6 +114,26 @@
   };
   const clear = (id) => { if (timers.delete(id)) look(); return never(id); };
   window.clearTimeout = function clearTimeout(id) { return clear(id); };
+
+  // Frames are asked for one after the other for ever by whatever moves; a few of them may bring something.
+  const frames = new Map();
+  const askFrame = window.requestAnimationFrame;
+  const dropFrame = window.cancelAnimationFrame;
+  window.requestAnimationFrame = function requestAnimationFrame(work) {
+    if (typeof work !== 'function') return Reflect.apply(askFrame, window, arguments);
+    const frame = { before: running, idle: running ? running.idle : 0, useful: false };
+    const id = askFrame.call(window, (time) => {
+      frames.delete(id);
+      frame.idle = idle(frame);
+      frame.before = null;
+      running = frame;
+      try { return work.call(window, time); } finally { if (frame.idle <= FRAMES) look(); }
+    });
+    frames.set(id, frame);
+    return id;
+  };
+  window.cancelAnimationFrame = function cancelAnimationFrame(id) { frames.delete(id); return dropFrame.call(window, id); };
+  const FRAMES = 10;
 
   // ---- changes ----
   const silent = new Set(['SCRIPT', 'STYLE', 'LINK', 'META', 'NOSCRIPT', 'TEMPLATE']);
@@ -148,6 +183,7 @@
       const time = now();
       let busy = 0;
       for (const entry of timers.values()) if (idle(entry) <= 3) busy++;
+      for (const entry of frames.values()) if (idle(entry) <= FRAMES) busy++;
       let oldest = Infinity;
       for (const since of calls.values()) oldest = Math.min(oldest, since);
       // A page that stands and still waits for something is most likely told news; one that is empty waits for its content.

@@ -38,9 +38,9 @@ pub enum OnError {
 }
 
 /// How long an action may take if it does not say.
-pub const TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 /// Actions of one request.
-pub const MOST: usize = 500;
+pub(crate) const MOST: usize = 500;
 
 /// What is done. A selector is CSS, which also looks into open shadow roots; `text=Sign in` is the innermost element with
 /// that text, `text="Sign in"` with exactly that; `role=button[name="Save"]`; `xpath=//a[1]`. Of several elements, the first

@@ -175,10 +175,6 @@ impl Browser {
         told(&self.said)
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.pid
-    }
-
     /// A context of its own, with an empty page: their ids. Popups of it are told to the receiver.
     pub(crate) async fn context(&self, within: Duration) -> Result<(String, String, mpsc::Receiver<String>), RenderError> {
         self.pages.fetch_add(1, Ordering::Relaxed);
@@ -284,6 +280,8 @@ fn process(spec: &BrowserSpec, sandboxed: bool) -> ProcessSpec {
     if !sandboxed {
         process = process.argument("--no-sandbox");
     }
+    // What a script holds is looked at while it runs; one that leaves no time for that ends with its process.
+    process = process.argument(format!("--js-flags=--max-old-space-size={}", spec.limits.page_memory >> 20));
     process.arguments.extend(spec.arguments.iter().map(Into::into));
     process.streams = Streams::Socket;
     process.family = true;

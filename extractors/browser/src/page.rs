@@ -351,6 +351,13 @@ where
 #[serde(rename_all = "camelCase")]
 struct Attached {
     session_id: String,
+    target_info: AttachedTarget,
+}
+
+#[derive(Deserialize)]
+struct AttachedTarget {
+    #[serde(default)]
+    r#type: String,
 }
 
 #[derive(Deserialize)]
@@ -378,7 +385,9 @@ impl Shared {
         let mut attach = SetAutoAttachParams::new(true, true);
         attach.flatten = Some(true);
         let entry = |kind: Option<&str>, exclude: bool| FilterEntry { r#type: kind.map(str::to_owned), exclude: Some(exclude) };
-        attach.filter = Some(TargetFilter::new(vec![entry(Some("iframe"), false), entry(None, true)]));
+        // Workers would wait for a debugger for ever if nobody took note of them.
+        let kinds = ["iframe", "worker", "shared_worker"].map(|kind| entry(Some(kind), false));
+        attach.filter = Some(TargetFilter::new(kinds.into_iter().chain([entry(None, true)]).collect::<Vec<_>>()));
         vec![
             settled(batch.add_to(session, &EnablePage::default()), call),
             settled(batch.add_to(session, &EnableRuntime::default()), call),
@@ -425,7 +434,11 @@ impl Shared {
         match event.method.as_str() {
             "Target.attachedToTarget" => {
                 if let Some(attached) = event.read::<Attached>() {
-                    self.frame(browser, &attached.session_id).await;
+                    if attached.target_info.r#type == "iframe" {
+                        self.frame(browser, &attached.session_id).await;
+                    } else {
+                        self.worker(browser, &attached.session_id).await;
+                    }
                 }
             }
             "Page.javascriptDialogOpening" => self.dialog(session, event).await,
@@ -436,6 +449,15 @@ impl Shared {
             }
             _ => self.state.send_modify(|state| state.hear(event, index, Instant::now(), self.limits)),
         }
+    }
+
+    /// A worker of the page runs, and is its own affair.
+    async fn worker(&self, browser: &Arc<Browser>, id: &str) {
+        let (session, _events) = browser.connection().session(id);
+        let mut batch = session.batch();
+        drop(batch.add(&RunIfWaitingForDebuggerParams::default()));
+        let _ = batch.send().await;
+        browser.connection().forget(&session);
     }
 
     /// A frame in a process of its own: it is furnished before it runs.

@@ -197,10 +197,13 @@ impl Performer<'_> {
             acknowledgement.await?;
         }
         let dragged = self.page.shared.state.borrow().drag.clone();
+        self.page.session.call(&SetInterceptDragsParams::new(false), within).await?;
         if let Some(data) = dragged.and_then(|data| serde_json::from_value::<DragData>(data).ok()) {
+            // With the drop, the button is up, too.
             for kind in [DispatchDragEventType::DragEnter, DispatchDragEventType::DragOver, DispatchDragEventType::Drop] {
                 self.page.session.call(&DispatchDragEventParams::new(kind, to.0, to.1, data.clone()), within).await?;
             }
+            return Ok(OK);
         }
         let (mut batch, mut acknowledged) = (self.page.session.batch(), Vec::new());
         Hand { batch: &mut batch, acknowledged: &mut acknowledged }.mouse(DispatchMouseEventType::MouseReleased, to, MouseButton::Left, 1);
@@ -208,7 +211,6 @@ impl Performer<'_> {
         for acknowledgement in acknowledged {
             acknowledgement.await?;
         }
-        self.page.session.call(&SetInterceptDragsParams::new(false), within).await?;
         Ok(OK)
     }
 

@@ -108,7 +108,7 @@ impl Shared {
             }
             _ => {}
         }
-        let mut state = self.state();
+        let state = self.state();
         let event = || Event { method: method.to_owned(), params: params.to_owned() };
         let Some(session) = message.session else {
             if let Some(own) = &state.own {

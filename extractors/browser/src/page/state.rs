@@ -302,7 +302,9 @@ impl PageState {
                 self.status = Some(before.status);
             }
         }
-        if content_waits_for(&request.r#type) {
+        // What comes from memory comes at once, and not always is it said that it has.
+        let kind = if request.request.url.starts_with("http") { request.r#type } else { "Memory".to_owned() };
+        if content_waits_for(&kind) {
             self.version += 1;
         }
         // A redirect goes on as what it was.
@@ -318,7 +320,7 @@ impl PageState {
             self.network.push(NetworkEntry {
                 url: cut(&request.request.url, LETTERS),
                 method: request.request.method,
-                kind: request.r#type.clone(),
+                kind: kind.clone(),
                 status: None,
                 error: None,
                 bytes: 0,
@@ -328,7 +330,7 @@ impl PageState {
         if let (Some(redirect), Some(entry)) = (&request.redirect_response, before.and_then(|before| before.entry)) {
             self.network[entry].status = Some(redirect.status);
         }
-        self.open.insert(request.request_id, Open { kind: request.r#type, since: now, entry, bytes: 0 });
+        self.open.insert(request.request_id, Open { kind, since: now, entry, bytes: 0 });
     }
 
     fn answered(&mut self, response: Response) {

@@ -1,0 +1,323 @@
+//! Pages through an engine, with a real browser. Without one these tests are skipped, and say so.
+
+#![expect(clippy::expect_used, reason = "a test may fail")]
+
+#[expect(unreachable_pub, reason = "it is public where it is a library")]
+#[path = "../chaos-tests/src/pages.rs"]
+mod pages;
+
+use std::time::Duration;
+
+use eventmesh::render::{Action, RenderOptions, Rendered, SettleReason, Status, Wait};
+use eventmesh::{Answer, Config, Engine, Error, ErrorKind, RenderMode, Request};
+use pages::Pages;
+use serde_json::json;
+
+struct Host {
+    engine: Engine,
+    pages: Pages,
+    scratch: tempfile::TempDir,
+}
+
+impl Host {
+    /// `None` without a browser.
+    async fn start(change: impl FnOnce(&mut Config)) -> Option<Self> {
+        let scratch = tempfile::tempdir().expect("a directory");
+        std::fs::set_permissions(scratch.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).expect("it is ours");
+        let mut config = Config { scratch: Some(scratch.path().to_owned()), ..Config::default() };
+        config.browser.program = Some(env!("CARGO_BIN_EXE_eventmesh").into());
+        change(&mut config);
+        let engine = Engine::builder().config(config).start().await.expect("it starts");
+        if let Some(missing) = engine.snapshot().browser.missing {
+            eprintln!("SKIPPED: {missing}");
+            return None;
+        }
+        Some(Self { engine, pages: Pages::open().await.expect("a site"), scratch })
+    }
+
+    async fn render(&self, page: &str, options: RenderOptions) -> Result<Answer, Error> {
+        let request = Request::url(self.pages.url(page)).rendered(RenderMode::Always, RenderOptions { raw: true, ..options });
+        self.engine.extract(request).document().await
+    }
+
+    async fn act(&self, page: &str, actions: serde_json::Value) -> Result<Rendered, Error> {
+        let actions: Vec<Action> = serde_json::from_value(actions).expect("they make sense");
+        let answer = self.render(page, RenderOptions { actions, ..RenderOptions::default() }).await?;
+        Ok(*answer.rendered.expect("it was rendered"))
+    }
+
+    async fn stop(self) {
+        self.engine.shutdown(Duration::ZERO).await;
+        let left: Vec<_> = std::fs::read_dir(self.scratch.path()).expect("readable").filter_map(Result::ok).collect();
+        assert!(left.iter().all(|entry| entry.file_name() == "turn"), "{left:?}");
+        assert_eq!(self.engine.snapshot().pdf.processes, 0, "no process is left");
+    }
+}
+
+fn complete(rendered: &Rendered) -> bool {
+    rendered.html.contains("id=\"done\"") && rendered.html.contains("COMPLETE")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_complete_when_it_has_settled() {
+    let Some(host) = Host::start(|_| {}).await else { return };
+    let mut incomplete = Vec::new();
+    for (name, _) in pages::SETTLING.iter().chain(&[("streaming", "")]) {
+        let answer = host.render(name, RenderOptions::default()).await.expect(name);
+        let rendered = answer.rendered.expect("it was rendered");
+        if !complete(&rendered) || rendered.settled.reason == SettleReason::Cap {
+            incomplete.push((name, rendered.settled));
+        }
+        assert!(answer.document.text.contains("A page") || answer.document.text.contains("Paragraph"), "{name}: {}", answer.document.text);
+    }
+    assert!(incomplete.is_empty(), "{incomplete:#?}");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn independent_actions_are_done_together_and_all_have_their_effect() {
+    let Some(host) = Host::start(|_| {}).await else { return };
+    let mut actions = Vec::new();
+    for i in 1..=5 {
+        actions.push(json!({"action": "click", "selector": format!("#b{i}")}));
+        actions.push(json!({"action": "type", "selector": format!("#i{i}"), "text": "abcdefgh"}));
+        actions.push(json!({"action": "select", "selector": format!("#s{i}"), "values": ["c"]}));
+        actions.push(json!({"action": "wait", "selector": format!("#w{i}")}));
+    }
+    actions.push(json!({"action": "evaluate", "script": "verify()"}));
+    let rendered = host.act("form", json!(actions)).await.expect("it is rendered");
+    let said = rendered.outcomes.last().and_then(|outcome| outcome.value.clone());
+    assert_eq!(said, Some(json!({"clicks": 5, "typed": 5, "selected": 5, "trusted": 5, "keys": 40})));
+    assert!(rendered.outcomes.iter().all(|outcome| outcome.status == Status::Ok), "{:?}", rendered.outcomes);
+    assert_eq!(rendered.outcomes[0].batch, Some(1));
+    assert_eq!(rendered.outcomes.len(), 21);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dependent_actions_are_done_in_order() {
+    let Some(host) = Host::start(|_| {}).await else { return };
+    let mut actions: Vec<_> = (1..=20).map(|i| json!({"action": "click", "selector": format!("#c{i}")})).collect();
+    actions.push(json!({"action": "evaluate", "script": "window.steps"}));
+    let rendered = host.act("chain", json!(actions)).await.expect("it is rendered");
+    assert_eq!(rendered.outcomes.last().and_then(|outcome| outcome.value.clone()), Some(json!(21)));
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_moves_away_is_not_missed_and_nothing_else_is_hit() {
+    let Some(host) = Host::start(|_| {}).await else { return };
+    let actions = json!([
+        {"action": "click", "selector": "#open"},
+        {"action": "click", "selector": "#a"},
+        {"action": "click", "selector": "#b"},
+        {"action": "evaluate", "script": "[window.na, window.nb, more.style.height]"},
+    ]);
+    let rendered = host.act("moving", actions).await.expect("it is rendered");
+    assert_eq!(rendered.outcomes.last().and_then(|outcome| outcome.value.clone()), Some(json!([1, 1, "300px"])), "{:?}", rendered.outcomes);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_kinds_of_elements_can_be_acted_upon() {
+    let Some(host) = Host::start(|_| {}).await else { return };
+    let actions = json!([
+        {"action": "click", "selector": "text=Deep inside"},
+        {"action": "fill", "selector": "role=textbox[name=\"Your name\"]", "text": "first"},
+        {"action": "fill", "selector": "#name", "text": "Ada"},
+        {"action": "press", "selector": "#name", "key": "End"},
+        {"action": "press", "key": "!"},
+        {"action": "fill", "selector": "#day", "text": "2026-01-31"},
+        {"action": "click", "selector": "role=button[name=Close]"},
+        {"action": "select", "selector": "xpath=//select[@id='one']", "values": ["Two"]},
+        {"action": "check", "selector": "#box"},
+        {"action": "uncheck", "selector": "#box"},
+        {"action": "check", "selector": "#box"},
+        {"action": "upload", "selector": "#file", "files": [{"name": "a.txt", "base64": "aGVsbG8="}]},
+        {"action": "hover", "selector": "text=\"Second\""},
+        {"action": "click", "selector": "#in", "frame": ["iframe"]},
+        {"action": "drag", "selector": "#drag", "onto": "#drop"},
+        {"action": "scroll", "to": "bottom"},
+        {"action": "evaluate", "script": "(async () => [window.deep, document.getElementById('name').value, day.value, one.value, box.checked, \
+            await file.files[0].text(), drop.textContent, frames[0].document.getElementById('in').textContent])()"},
+        {"action": "screenshot", "selector": "#name"},
+        {"action": "extract", "name": "before"},
+        {"action": "click", "selector": "text=leave"},
+        {"action": "wait", "settled": true},
+        {"action": "back"},
+        {"action": "wait", "selector": "#name"},
+    ]);
+    let rendered = host.act("parts", actions).await.expect("it is rendered");
+    assert!(rendered.outcomes.iter().all(|outcome| outcome.status == Status::Ok), "{:#?}", rendered.outcomes);
+    let said = rendered.outcomes.iter().find(|outcome| outcome.action == "evaluate").and_then(|outcome| outcome.value.clone());
+    assert_eq!(said, Some(json!([true, "Ada!", "2026-01-31", "2", true, "hello", "dropped it", "pressed"])));
+    assert!(rendered.pictures[0].bytes.starts_with(b"\x89PNG"));
+    assert!(rendered.url.ends_with("/page/parts"), "{}", rendered.url);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_failure_has_its_name() {
+    let Some(host) = Host::start(|_| {}).await else { return };
+    let go_on = |mut action: serde_json::Value| {
+        action["on_error"] = json!("continue");
+        action["timeout_ms"] = json!(300);
+        action
+    };
+    let actions = [
+        json!({"action": "click", "selector": "#nowhere"}),
+        json!({"action": "click", "selector": "#gone"}),
+        json!({"action": "click", "selector": "#off"}),
+        json!({"action": "click", "selector": "((("}),
+        json!({"action": "fill", "selector": "ul", "text": "x"}),
+        json!({"action": "select", "selector": "#one", "values": ["Three"]}),
+        json!({"action": "wait", "selector": "#nowhere"}),
+        json!({"action": "wait", "function": "false"}),
+        json!({"action": "evaluate", "script": "nonsense("}),
+        json!({"action": "evaluate", "script": "for (;;);"}),
+        json!({"action": "navigate", "url": "http://127.0.0.1:1/"}),
+    ];
+    let rendered = host.act("parts", json!(actions.map(go_on))).await.expect("it is rendered");
+    let statuses: Vec<Status> = rendered.outcomes.iter().map(|outcome| outcome.status).collect();
+    let expected = [
+        Status::NotFound,
+        Status::NotVisible,
+        Status::Disabled,
+        Status::Failed,
+        Status::NotEditable,
+        Status::Failed,
+        Status::TimedOut,
+        Status::TimedOut,
+        Status::Failed,
+        Status::TimedOut,
+        Status::Failed,
+    ];
+    assert_eq!(statuses, expected, "{:#?}", rendered.outcomes);
+    let covered = host.act("covered", json!([{"action": "click", "selector": "#under", "timeout_ms": 300, "on_error": "continue"}])).await;
+    let covered = covered.expect("it is rendered");
+    assert_eq!((covered.outcomes[0].status, covered.outcomes[0].detail.as_deref()), (Status::CoveredBy, Some("<div#veil>")));
+    let error = host.act("parts", json!([{"action": "click", "selector": "#nowhere", "timeout_ms": 200}])).await.expect_err("it stops");
+    assert!(error.to_string().contains("action 1 (click)") && error.kind() == ErrorKind::ExtractionFailed, "{error}");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scrolling_until_no_more_brings_it_all() {
+    let Some(host) = Host::start(|_| {}).await else { return };
+    let rendered = host.act("scroll", json!([{"action": "scroll", "until_no_more": 50, "timeout_ms": 20000}])).await.expect("it is rendered");
+    assert!(complete(&rendered) && rendered.html.contains("Item 100"), "{:?}", rendered.outcomes);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_pages_want_of_a_person_is_answered() {
+    let Some(host) = Host::start(|_| {}).await else { return };
+    let dialogs = *host.render("dialogs", RenderOptions::default()).await.expect("rendered").rendered.expect("rendered");
+    let kinds: Vec<(&str, bool)> = dialogs.dialogs.iter().map(|dialog| (dialog.kind.as_str(), dialog.accepted)).collect();
+    assert_eq!(kinds, [("confirm", false), ("prompt", false), ("alert", false)]);
+    assert!(complete(&dialogs));
+    let popups = *host.render("popups", RenderOptions::default()).await.expect("rendered").rendered.expect("rendered");
+    assert_eq!(popups.popups.len(), 2, "{:?}", popups.popups);
+    let download = *host.render("download", RenderOptions::default()).await.expect("rendered").rendered.expect("rendered");
+    assert!(complete(&download) && download.downloads.iter().any(|url| url.ends_with("/file")), "{:?}", download.downloads);
+    let blocked = *host.render("blocked", RenderOptions::default()).await.expect("rendered").rendered.expect("rendered");
+    assert!(blocked.html.contains("blocked"), "{}", blocked.html);
+    let worker = *host.render("service-worker", RenderOptions::default()).await.expect("rendered").rendered.expect("rendered");
+    assert!(complete(&worker));
+    let error = host.engine.extract(Request::url(format!("http://{}/file", host.pages.address())).rendered(RenderMode::Always, RenderOptions::default()));
+    assert_eq!(error.document().await.expect_err("it is a file").kind(), ErrorKind::Unsupported);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_pages_cost_themselves_and_nobody_else() {
+    let change = |config: &mut Config| {
+        config.deadline = Duration::from_secs(6);
+        config.browser.limits.page_memory = 128 << 20;
+    };
+    let Some(host) = Host::start(change).await else { return };
+    let table = [
+        ("hang", None),
+        ("hang-at-once", None),
+        ("heap-hog", Some(ErrorKind::ResourceLimit)),
+        ("buffer-hog", Some(ErrorKind::ResourceLimit)),
+        ("many-requests", Some(ErrorKind::ResourceLimit)),
+    ];
+    for (page, expected) in table {
+        // Those that only want memory have nothing to show, and would be done before they have it.
+        let wait = if page.ends_with("hog") { Wait::Time(Duration::from_secs(5)) } else { Wait::Settled };
+        let cap = if page.ends_with("hog") { 5 } else { 2 };
+        let options = || RenderOptions { settle_cap: Duration::from_secs(cap), ..RenderOptions::default() };
+        let (bad, good) = tokio::join!(host.render(page, RenderOptions { wait, ..options() }), host.render("fetch", options()));
+        let kind = bad.as_ref().err().map(Error::kind);
+        assert!(kind == expected || (page == "heap-hog" && kind == Some(ErrorKind::ExtractionFailed)), "{page}: {bad:?}");
+        assert!(complete(&good.expect("it is no fault of its own").rendered.expect("rendered")), "beside {page}");
+    }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_browser_loses_no_page() {
+    let Some(host) = Host::start(|_| {}).await else { return };
+    host.render("static", RenderOptions::default()).await.expect("a browser is up");
+    let (page, ()) = tokio::join!(host.render("slow-fetch", RenderOptions::default()), async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        kill_browsers(&host);
+    });
+    assert!(complete(&page.expect("it is rendered elsewhere").rendered.expect("rendered")));
+    assert!(host.engine.snapshot().browser.fleet.expect("a fleet").started >= 2);
+    host.stop().await;
+}
+
+/// Kills the browsers of an engine, which are known by its scratch directory.
+fn kill_browsers(host: &Host) {
+    let scratch = host.scratch.path().to_string_lossy().into_owned();
+    for entry in std::fs::read_dir("/proc").expect("readable").filter_map(Result::ok) {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
+        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        if command.contains(&scratch) && !command.contains("--type=")
+            && let Some(pid) = rustix::process::Pid::from_raw(pid)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_as_they_were_asked_for() {
+    let Some(host) = Host::start(|_| {}).await else { return };
+    let cookie = |name: &str| serde_json::from_value(json!({"name": name, "value": "v"})).expect("a cookie");
+    let options = RenderOptions {
+        user_agent: Some("Somebody/1".to_owned()),
+        headers: vec![("X-Extra".to_owned(), "yes".to_owned())],
+        cookies: vec![cookie("c")],
+        locale: Some("de-CH".to_owned()),
+        timezone: Some("Asia/Tokyo".to_owned()),
+        with_cookies: true,
+        network: true,
+        ..RenderOptions::default()
+    };
+    let url = format!("http://{}/echo", host.pages.address());
+    let answer = host.engine.extract(Request::url(url).rendered(RenderMode::Always, RenderOptions { raw: true, ..options })).document().await;
+    let rendered = *answer.expect("rendered").rendered.expect("rendered");
+    for part in ["Somebody/1", "X-Extra: yes", "Cookie: c=v", "de-CH"] {
+        assert!(rendered.html.contains(part), "{part} in {}", rendered.html);
+    }
+    assert_eq!(rendered.cookies.len(), 1);
+    assert!(rendered.network.iter().any(|entry| entry.url.ends_with("/echo") && entry.status == Some(200)), "{:?}", rendered.network);
+    let plain = *host.render("late-timer", RenderOptions { javascript: false, ..RenderOptions::default() }).await.expect("rendered").rendered.expect("rendered");
+    assert!(!complete(&plain));
+    let options = RenderOptions { console: true, ..RenderOptions::default() };
+    let console = host.render("console", options).await.expect("rendered").rendered.expect("rendered").console;
+    let levels: Vec<&str> = console.iter().map(|message| message.level.as_str()).collect();
+    assert_eq!(levels, ["log", "error", "exception"], "{console:?}");
+    let zone = RenderOptions { timezone: Some("Nowhere/Atlantis".to_owned()), ..RenderOptions::default() };
+    assert_eq!(host.render("static", zone).await.expect_err("there is none").kind(), ErrorKind::InvalidRequest);
+    for bad in ["http://127.0.0.1:1/", "file:///etc/passwd", "chrome://version"] {
+        let error = host.engine.extract(Request::url(bad).rendered(RenderMode::Always, RenderOptions::default())).document().await;
+        let kind = error.expect_err(bad).kind();
+        assert!(matches!(kind, ErrorKind::SourceUnreadable | ErrorKind::InvalidRequest), "{bad}: {kind:?}");
+    }
+    host.stop().await;
+}
