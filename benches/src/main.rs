@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench talks to the terminal")]
 
 mod batch;
+mod browser;
 mod concurrency;
 mod governor;
 mod instantiate;
@@ -69,6 +70,9 @@ const BENCHES: &[(&str, &str, Bench)] = &[
     ("pdf-isolation", "a worker's process against the same code in-process", pdf::isolation::run),
     ("pdf-containment", "bad PDFs, and those beside them", pdf::containment::run),
     ("eval-pdf", "how good the content of PDFs is, against ground truth", pdf::eval::run),
+    ("browser", "rendering, actions and settling, beside Playwright and Puppeteer", browser::peers::run),
+    ("browser-faults", "renderers, browsers and zygotes that are killed", browser::faults::run),
+    ("browser-soak", "ten thousand navigations, and what they leave behind", browser::soak::run),
     ("batch", "CPU time of a corpus against Python trafilatura", batch::run),
 ];
 

@@ -4,6 +4,7 @@
 //! clock of the page itself, as `data-at`.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use eventmesh_actors::spawn_named;
@@ -55,6 +56,17 @@ pub const SETTLING: &[(&str, &str)] = &[
     ("worker", "<div id=root></div><script>const w=new Worker(URL.createObjectURL(new Blob(['setTimeout(()=>postMessage(1),20)'])));w.onmessage=()=>{root.innerHTML=text(20);done()}</script>"),
 ];
 
+/// Applications as they are shipped, from packages whose files lie below `/files/`: name, what is in the body, and what it says
+/// when it is complete.
+pub const BUILT: &[(&str, &str, &str)] = &[
+    ("swagger", "<div id=ui></div><script src=/files/swagger-ui-dist/swagger-ui-bundle.js></script><script>SwaggerUIBundle({url:'/spec.json',dom_id:'#ui'})</script>", "Lists all planets"),
+    ("redoc", "<redoc spec-url=/spec.json></redoc><script src=/files/redoc/bundles/redoc.standalone.js></script>", "Lists all planets"),
+    ("docsify", "<div id=app></div><script>window.$docsify={homepage:'/files/docsify/README.md',name:'docs'}</script><script src=/files/docsify/dist/docsify.min.js></script>", "documentation site generator"),
+];
+
+const SPEC: &str = r#"{"openapi":"3.0.0","info":{"title":"Planets","version":"1"},"paths":{"/planets":{"get":{"summary":"Lists all planets",
+    "description":"All planets of the system, one after the other, with their distances and moons.","responses":{"200":{"description":"Planets"}}}}}}"#;
+
 /// Pages to be acted upon, or to be survived.
 const OTHERS: &[(&str, &str)] = &[
     ("scroll", "<div id=list></div><div id=end style='height:1px'></div><script>let n=0,busy=false;new IntersectionObserver(async e=>{if(!e.some(x=>x.isIntersecting)||busy||n>=100)return;busy=true;await (await fetch('/data?ms=40&n='+n)).json();for(let i=0;i<20;i++){const p=document.createElement('p');p.style.height='80px';p.textContent='Item '+(++n);list.append(p)}busy=false;if(n>=100)done()}).observe(end)</script>"),
@@ -91,6 +103,14 @@ impl Pages {
     /// # Errors
     /// The system's.
     pub async fn open() -> std::io::Result<Self> {
+        Self::with_files(None).await
+    }
+
+    /// The same, with the files below `root` under `/files/`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn with_files(root: Option<PathBuf>) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let door = spawn_named("pages", async move {
@@ -100,9 +120,10 @@ impl Pages {
                     sleep(Duration::from_millis(5)).await;
                     continue;
                 };
+                let root = root.clone();
                 spawn_named("visitor of pages", async move {
                     // A client that hangs up has seen enough.
-                    let _ = visit(socket, address.port()).await;
+                    let _ = visit(socket, address.port(), root.as_deref()).await;
                 });
             }
         });
@@ -128,7 +149,7 @@ impl Drop for Pages {
     }
 }
 
-async fn visit(mut socket: TcpStream, port: u16) -> std::io::Result<()> {
+async fn visit(mut socket: TcpStream, port: u16, root: Option<&Path>) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
     let mut request = Vec::new();
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -161,6 +182,7 @@ async fn visit(mut socket: TcpStream, port: u16) -> std::io::Result<()> {
                         Content-Length: 4\r\nConnection: close\r\n\r\nabcd";
             head.to_owned()
         }
+        "/spec.json" => answer("application/json", SPEC),
         "/echo" => answer("text/plain", &request),
         "/missing" => "HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<p>There is nothing here.".to_owned(),
         "/events" => {
@@ -173,6 +195,15 @@ async fn visit(mut socket: TcpStream, port: u16) -> std::io::Result<()> {
         // Nothing is answered until the client hangs up; a handshake that does not end is a socket all the same.
         "/never" | "/socket" => return socket.read(&mut [0; 16]).await.map(drop),
         "/page/streaming" => return stream(&mut socket).await,
+        _ if path.starts_with("/files/") => {
+            let name = path.trim_start_matches("/files/");
+            let file = root.filter(|_| !name.contains("..")).and_then(|root| std::fs::read_to_string(root.join(name)).ok());
+            let kind = if name.ends_with(".css") { "text/css" } else if name.ends_with(".md") { "text/plain" } else { "text/javascript" };
+            match file {
+                Some(text) => answer(kind, &text),
+                None => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned(),
+            }
+        }
         _ => match path.strip_prefix("/page/").and_then(|name| page(name, port)) {
             Some(body) => answer("text/html; charset=utf-8", &body),
             None => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned(),
@@ -194,7 +225,8 @@ async fn stream(socket: &mut TcpStream) -> std::io::Result<()> {
 }
 
 fn page(name: &str, port: u16) -> Option<String> {
-    let body = SETTLING.iter().chain(OTHERS).find(|(known, _)| *known == name)?.1;
+    let built = BUILT.iter().map(|(known, body, _)| (known, body));
+    let body = *SETTLING.iter().chain(OTHERS).map(|(known, body)| (known, body)).chain(built).find(|(known, _)| **known == name)?.1;
     let body = if body == "FORM" { form() } else { body.replace("PORT", &port.to_string()) };
     // Without scripts of its own, a page has none of ours either.
     let script = if body.contains("<script") { format!("<script>{DONE}</script>") } else { String::new() };

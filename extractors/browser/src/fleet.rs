@@ -228,7 +228,8 @@ impl Fleet {
             let started = tokio::select! {
                 biased;
                 () = &mut stopping => break,
-                started = self.start() => started,
+                // Whoever waits for the first page is the best canary.
+                started = self.start(Canary::Later) => started,
             };
             match started {
                 Ok(browser) => {
@@ -266,7 +267,7 @@ impl Fleet {
     }
 
     /// Starts a browser and tries it.
-    async fn start(&self) -> Result<Arc<Browser>, RenderError> {
+    async fn start(&self, canary: Canary) -> Result<Arc<Browser>, RenderError> {
         let number = {
             let mut state = self.state();
             state.started += 1;
@@ -290,7 +291,7 @@ impl Fleet {
             started => started?,
         };
         // What cannot bring a page of nothing is no browser.
-        if self.canary(&browser, spec.limits.start).await.is_none() {
+        if canary == Canary::First && self.canary(&browser, spec.limits.start).await.is_none() {
             let said = browser.said();
             browser.kill();
             return Err(RenderError::Start { why: format!("it came up, but brings no page; {said}") });
@@ -373,7 +374,7 @@ impl Fleet {
                 verdict = record.see(Seen { pages, memory: None, canary: Some(canary) });
             }
             let Some(reason) = verdict else { continue };
-            match self.start().await {
+            match self.start(Canary::First).await {
                 Ok(next) => {
                     tracing::info!(%reason, old = browser.number, new = next.number, "another browser takes over");
                     self.retire(&browser, reason);
@@ -486,6 +487,13 @@ impl Fleet {
             browser.stop().await;
         }
     }
+}
+
+/// Whether a browser is tried before it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Canary {
+    First,
+    Later,
 }
 
 /// Whether a browser went because nobody needed it.

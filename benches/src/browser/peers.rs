@@ -1,0 +1,223 @@
+//! `browser`: the same pages and the same work through Playwright and Puppeteer, on the same Chromium, in the same run.
+
+#![expect(clippy::disallowed_methods, reason = "a bench runs programs, and waits for each")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use eventmesh::Config;
+use eventmesh::render::{Rendered, RenderOptions, SandboxPolicy, Status, Wait};
+use eventmesh_chaos::pages::{BUILT, Pages, SETTLING};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{actions, engine, render};
+use crate::Error;
+use crate::report::Report;
+use crate::stats::percentile;
+
+const ROUNDS: usize = 9;
+
+pub(crate) fn run() -> Result<Report, Error> {
+    tokio::runtime::Runtime::new()?.block_on(measure())
+}
+
+/// The peers' packages, installed once.
+fn packages() -> Result<PathBuf, Error> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let home = project.join("target/peers/node");
+    if !home.join("node_modules/playwright-core").exists() {
+        std::fs::create_dir_all(&home)?;
+        std::fs::copy(project.join("benches/peers/package.json"), home.join("package.json"))?;
+        let installed = Command::new("npm")
+            .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"])
+            .current_dir(&home)
+            .status()
+            .map_err(|error| format!("npm is not there ({error}); on Debian: apt-get install npm"))?;
+        if !installed.success() {
+            return Err("the peers' packages could not be installed".into());
+        }
+    }
+    Ok(home)
+}
+
+fn peer(home: &Path, library: &str, chromium: &str, site: &Pages, pages: &str) -> Result<Value, Error> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/browsers.mjs");
+    let output = Command::new("node")
+        .arg(script)
+        .args([library, chromium, &format!("http://{}", site.address()), &ROUNDS.to_string(), pages])
+        .current_dir(home)
+        .stderr(Stdio::inherit())
+        .output()?;
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+fn median(figures: &Value) -> f64 {
+    let mut figures: Vec<f64> = figures.as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn ms(durations: &mut [Duration]) -> f64 {
+    percentile(durations, 0.5).as_secs_f64() * 1e3
+}
+
+/// As the peers run it: without its own sandbox.
+fn open(config: &mut Config) {
+    config.browser.sandbox = SandboxPolicy::Off;
+    config.browser.pages = 1;
+}
+
+/// What takes as long as the peers' `goto` does.
+fn loaded() -> RenderOptions {
+    RenderOptions { wait: Wait::Load, raw: true, ..RenderOptions::default() }
+}
+
+async fn measure() -> Result<Report, Error> {
+    let home = packages()?;
+    let site = Pages::with_files(Some(home.join("node_modules"))).await?;
+    let mut report = Report::default();
+
+    let (mut launches, mut confined) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        for (change, times) in [(open as fn(&mut Config), &mut launches), (|config: &mut Config| config.browser.pages = 1, &mut confined)] {
+            let began = Instant::now();
+            let engine = engine(change).await?;
+            render(&engine, site.url("static"), loaded()).document().await?;
+            times.push(began.elapsed());
+            engine.shutdown(Duration::from_secs(5)).await;
+        }
+    }
+    let engine = engine(open).await?;
+    let fleet = engine.snapshot().browser.fleet.ok_or("there is no browser")?;
+    let warm = render(&engine, site.url("static"), loaded()).document().await?;
+    drop(warm);
+    let mut mix = Vec::new();
+    for k in 0..20 {
+        let i = k + 1;
+        mix.push(match k % 5 {
+            0 => json!({"action": "click", "selector": format!("#b{i}")}),
+            1 => json!({"action": "type", "selector": format!("#i{i}"), "text": "abcdefgh"}),
+            2 => json!({"action": "select", "selector": format!("#s{i}"), "values": ["c"]}),
+            3 => json!({"action": "scroll", "selector": format!("#w{i}")}),
+            _ => json!({"action": "wait", "selector": format!("#w{i}")}),
+        });
+    }
+    let mix = actions(mix.into())?;
+    let verify = actions(json!([{"action": "evaluate", "script": "verify()"}]))?;
+    let chain = actions((1..=20).map(|i| json!({"action": "click", "selector": format!("#c{i}")})).collect())?;
+    let (mut jobs, mut forms, mut form_jobs, mut chains, mut settled) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let job = async |name: &str, options: RenderOptions| -> Result<(Duration, Box<Rendered>), Error> {
+        // The page after it is made ready meanwhile, as it is between two requests of a load that one worker can bear.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let began = Instant::now();
+        let answer = render(&engine, site.url(name), options).document().await?;
+        Ok((began.elapsed(), answer.rendered.ok_or("nothing was rendered")?))
+    };
+    for _ in 0..ROUNDS {
+        jobs.push(job("static", loaded()).await?.0);
+        settled.push(job("static", RenderOptions { wait: Wait::Settled, ..loaded() }).await?.0);
+        let (whole, done) = job("form", RenderOptions { actions: mix.clone(), ..loaded() }).await?;
+        form_jobs.push(whole);
+        forms.push(done.timing.actions);
+        chains.push(job("chain", RenderOptions { actions: chain.clone(), ..loaded() }).await?.1.timing.actions);
+    }
+    let verified = job("form", RenderOptions { actions: mix.into_iter().chain(verify).collect(), ..loaded() }).await?.1;
+    let effects = verified.outcomes.last().and_then(|outcome| outcome.value.clone()).unwrap_or_default();
+    let expected = json!({"clicks": 4, "typed": 4, "selected": 4, "trusted": 4, "keys": 32});
+    if effects != expected || verified.outcomes.iter().any(|outcome| outcome.status != Status::Ok) {
+        return Err(format!("not all actions had their effect: {effects}").into());
+    }
+
+    let names: Vec<&str> = SETTLING.iter().map(|(name, _)| *name).chain(["streaming"]).collect();
+    let built: Vec<&str> = BUILT.iter().map(|(name, ..)| *name).collect();
+    let all = names.iter().chain(&built).copied().collect::<Vec<_>>();
+    let playwright = peer(&home, "playwright", &fleet.chromium, &site, &all.join(","))?;
+    let puppeteer = peer(&home, "puppeteer", &fleet.chromium, &site, "")?;
+
+    let figures = |name: &str| (median(&playwright[name]), median(&puppeteer[name]));
+    let rows = [
+        ("launch to first content", ms(&mut launches), figures("launch")),
+        ("whole job, no actions", ms(&mut jobs), figures("job")),
+        ("20 independent actions", ms(&mut forms), figures("form")),
+        ("20 dependent actions", ms(&mut chains), figures("chain")),
+        ("whole job, 20 actions", ms(&mut form_jobs), figures("form_job")),
+    ];
+    for (what, ours, (playwright, puppeteer)) in rows {
+        report.row([("what", json!(what)), ("ms", json!(ours)), ("playwright_ms", json!(playwright)), ("puppeteer_ms", json!(puppeteer))]);
+    }
+    report.row([("what", json!("launch to first content, with Chromium's sandbox")), ("ms", json!(ms(&mut confined)))]);
+    report.row([("what", json!("whole job, no actions, until settled")), ("ms", json!(ms(&mut settled)))]);
+    report.at_least("Playwright, of 20 independent actions", rows[2].2.0 / rows[2].1, 10.0);
+    report.at_least("Puppeteer, of 20 independent actions", rows[2].2.1 / rows[2].1, 6.0);
+    report.at_least("Playwright, of 20 dependent actions", rows[3].2.0 / rows[3].1, 4.0);
+    report.at_most("whole job with 20 actions, of Playwright's", rows[4].1 / rows[4].2.0, 0.2);
+    report.at_most("whole job without actions, of Playwright's", rows[1].1 / rows[1].2.0, 0.5);
+    report.at_most("launch to first content, of Playwright's", rows[0].1 / rows[0].2.0, 0.8);
+
+    settling(&mut report, &engine, &site, &names, &playwright).await?;
+    engine.shutdown(Duration::from_secs(5)).await;
+    Ok(report)
+}
+
+async fn settling(report: &mut Report, engine: &eventmesh::Engine, site: &Pages, names: &[&str], peer: &Value) -> Result<(), Error> {
+    let clock = actions(json!([{"action": "evaluate", "script": "performance.timeOrigin + performance.now()"}]))?;
+    let (mut beyond, mut faster, mut complete, mut theirs) = (Vec::new(), Vec::new(), 0_u32, 0_u32);
+    for name in names {
+        let options = RenderOptions { raw: true, actions: clock.clone(), ..RenderOptions::default() };
+        let mut took = Vec::new();
+        let mut over = Vec::new();
+        let mut whole = true;
+        for _ in 0..3 {
+            let answer = render(engine, site.url(name), options.clone()).document().await?;
+            let rendered = answer.rendered.ok_or("nothing was rendered")?;
+            let then = rendered.outcomes.first().and_then(|outcome| outcome.value.as_ref()?.as_f64());
+            took.push(rendered.timing.load.as_secs_f64() * 1e3);
+            whole &= rendered.html.contains("id=\"done\"");
+            // Pages without scripts are complete when they are parsed.
+            let at = rendered.html.split("data-at=\"").nth(1).and_then(|rest| rest.split('"').next()?.parse::<f64>().ok());
+            if let (Some(then), Some(at)) = (then, at) {
+                over.push(then - at);
+            }
+        }
+        took.sort_by(f64::total_cmp);
+        over.sort_by(f64::total_cmp);
+        let idle = &peer["idle"][name];
+        complete += u32::from(whole);
+        theirs += u32::from(idle["complete"] == true);
+        let over = over.get(over.len() / 2).copied();
+        beyond.extend(over);
+        let ratio = idle["ms"].as_f64().unwrap_or(f64::NAN) / took[1];
+        faster.push(ratio);
+        report.row([
+            ("page", json!(name)),
+            ("complete", json!(whole)),
+            ("settled_ms", json!(took[1])),
+            ("beyond_ms", json!(over)),
+            ("playwright_networkidle_ms", idle["ms"].clone()),
+            ("playwright_complete", idle["complete"].clone()),
+        ]);
+    }
+    for (name, _, text) in BUILT {
+        let answer = render(engine, site.url(name), RenderOptions { raw: true, ..RenderOptions::default() }).document().await?;
+        let rendered = answer.rendered.ok_or("nothing was rendered")?;
+        let whole = rendered.html.contains(text);
+        report.row([
+            ("application", json!(name)),
+            ("complete", json!(whole)),
+            ("settled_ms", json!(rendered.timing.load.as_secs_f64() * 1e3)),
+            ("playwright_networkidle_ms", peer["idle"][name]["ms"].clone()),
+        ]);
+        complete += u32::from(whole);
+    }
+    report.row([("playwright_complete", json!(theirs)), ("of", json!(names.len()))]);
+    for list in [&mut beyond, &mut faster] {
+        list.sort_by(f64::total_cmp);
+    }
+    let pages = names.len() + BUILT.len();
+    report.at_least("pages that were complete, of all", f64::from(complete) / pages as f64, 1.0);
+    report.at_most("settled beyond the content, ms, median", beyond[beyond.len() / 2], 80.0);
+    report.at_least("networkidle of Playwright, of settling, median", faster[faster.len() / 2], 2.0);
+    Ok(())
+}
