@@ -61,7 +61,7 @@ pub const SETTLING: &[(&str, &str)] = &[
 pub const BUILT: &[(&str, &str, &str)] = &[
     ("swagger", "<div id=ui></div><script src=/files/swagger-ui-dist/swagger-ui-bundle.js></script><script>SwaggerUIBundle({url:'/spec.json',dom_id:'#ui'})</script>", "Lists all planets"),
     ("redoc", "<redoc spec-url=/spec.json></redoc><script src=/files/redoc/bundles/redoc.standalone.js></script>", "Lists all planets"),
-    ("docsify", "<div id=app></div><script>window.$docsify={homepage:'/files/docsify/README.md',name:'docs'}</script><script src=/files/docsify/dist/docsify.min.js></script>", "documentation site generator"),
+    ("docsify", "<div id=app></div><script>window.$docsify={basePath:'/files/docsify/',homepage:'README.md',name:'docs'}</script><script src=/files/docsify/dist/docsify.min.js></script>", "documentation site generator"),
 ];
 
 const SPEC: &str = r#"{"openapi":"3.0.0","info":{"title":"Planets","version":"1"},"paths":{"/planets":{"get":{"summary":"Lists all planets",

@@ -1,5 +1,6 @@
 //! The real level: real workers, processes and engines to be tried.
 
+pub mod browsers;
 pub mod engine;
 pub mod pdfs;
 pub mod processes;

@@ -15,6 +15,7 @@ use crate::board::Board;
 use crate::load::Load;
 use crate::plan::{FaultKind, FaultPlan};
 use crate::real::StartError;
+use crate::real::browsers::BrowserTarget;
 use crate::real::engine::EngineTarget;
 use crate::real::pdfs::PdfTarget;
 use crate::real::processes::ProcessTarget;
@@ -59,13 +60,14 @@ enum Kind {
     Engine,
     Processes,
     Pdf,
+    Browser,
     Orphans,
     Escalation,
     Ledger,
 }
 
 /// All of them.
-pub const SCENARIOS: [Scenario; 9] = [
+pub const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "sim",
         what: "the engine's own books under virtual time, one seed; `eventmesh-chaos sim` runs thousands",
@@ -134,6 +136,12 @@ pub const SCENARIOS: [Scenario; 9] = [
         kind: Kind::Pdf,
     },
     Scenario {
+        name: "browser",
+        what: "pages rendered while renderers, browsers, zygotes and all others of their processes are killed and frozen",
+        kinds: &[FaultKind::Kill, FaultKind::Freeze, FaultKind::StarveClock],
+        kind: Kind::Browser,
+    },
+    Scenario {
         name: "orphans",
         what: "an engine is killed with its processes running: they die with it, or are swept by the next",
         kinds: &[],
@@ -180,10 +188,11 @@ impl Scenario {
         match self.kind {
             Kind::Sim => SimRun::of_seed(order.seed).plan,
             Kind::Orphans | Kind::Escalation | Kind::Ledger => FaultPlan::default(),
-            Kind::Wasm | Kind::Recycle | Kind::Engine | Kind::Processes | Kind::Pdf => {
+            Kind::Wasm | Kind::Recycle | Kind::Engine | Kind::Processes | Kind::Pdf | Kind::Browser => {
                 let length = u64::try_from(order.chaos.as_millis()).unwrap_or(u64::MAX);
-                // Five faults in a second: enough to overlap, few enough to be told apart.
-                let count = usize::try_from(length / 200).unwrap_or(usize::MAX).clamp(4, 5000);
+                // Five faults in a second, one where they cost more: enough to overlap, few enough to be told apart.
+                let apart = if matches!(self.kind, Kind::Browser) { 1_000 } else { 200 };
+                let count = usize::try_from(length / apart).unwrap_or(usize::MAX).clamp(4, 5000);
                 FaultPlan::draw(order.seed, self.kinds, count, length)
             }
         }
@@ -227,21 +236,25 @@ impl Scenario {
                 let target = ProcessTarget::start(2, &order.program, directory.path(), Arc::clone(&board), order.seed).await?;
                 (Arc::new(target), Some(board))
             }
+            Kind::Browser => (Arc::new(BrowserTarget::start(directory.path()).await?), None),
             Kind::Pdf => {
                 let target = PdfTarget::start(2, directory.path(), Arc::clone(&board), order.seed).await?;
                 (Arc::new(target), Some(board))
             }
         };
+        // A page takes tens of milliseconds of a core, and a browser that was killed most of a second.
+        let slow = matches!(self.kind, Kind::Browser);
+        let (rate, within) = if slow { (6.0, Duration::from_secs(8)) } else { (150.0, Duration::from_secs(2)) };
         let trial = Trial {
             scenario: self.name.to_owned(),
             seed: order.seed,
             target,
             board,
             plan: self.plan(order),
-            load: Load { seed: order.seed, rate: 150.0, within: Duration::from_secs(2), at_once: 500 },
+            load: Load { seed: order.seed, rate, within, at_once: 500 },
             baseline: order.chaos.min(Duration::from_secs(2)),
             chaos: order.chaos,
-            converge: Duration::from_secs(10),
+            converge: Duration::from_secs(if slow { 20 } else { 10 }),
             hog: 384 << 20,
             memory_slack: 48 << 20,
             lossless: matches!(self.kind, Kind::Recycle),

@@ -22,17 +22,11 @@ pub(crate) fn run() -> Result<Report, Error> {
 
 /// Processes of browsers that this process has started, by what they are; `browser` is the first of them.
 fn processes(kind: &str) -> Vec<Pid> {
-    let marked = format!("EVENTMESH_PARENT={}", std::process::id());
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-    let found = entries.filter_map(|entry| {
-        let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
-        let command = String::from_utf8_lossy(&std::fs::read(entry.path().join("cmdline")).ok()?).replace('\0', " ");
-        let environment = std::fs::read(entry.path().join("environ")).ok()?;
-        let ours = environment.split(|byte| *byte == 0).any(|variable| variable == marked.as_bytes());
-        let is = if kind == "browser" { command.contains("--remote-debugging-pipe") && !command.contains("--type=") } else { command.contains(&format!("--type={kind}")) };
-        (ours && is).then_some(pid)
-    });
-    found.collect()
+    let is = |command: &str| {
+        if kind == "browser" { !command.contains("--type=") } else { command.contains(&format!("--type={kind}")) }
+    };
+    let found = super::family().into_iter().filter(|(_, command)| is(command));
+    found.filter_map(|(pid, _)| Pid::from_raw(i32::try_from(pid).ok()?)).collect()
 }
 
 fn kill(kind: &str) -> usize {
@@ -57,9 +51,13 @@ async fn measure() -> Result<Report, Error> {
         settle(&engine, &site).await?;
         let waiting = tokio::spawn(render(&engine, site.url("never"), short()).document());
         sleep(Duration::from_millis(300)).await;
+        let before = processes("renderer");
         let began = Instant::now();
         kill("renderer");
-        while processes("renderer").is_empty() {
+        while processes("renderer").iter().all(|pid| before.contains(pid)) {
+            if began.elapsed() > Duration::from_secs(5) {
+                return Err("a killed renderer was not noticed".into());
+            }
             sleep(Duration::from_millis(1)).await;
         }
         again.push(began.elapsed());

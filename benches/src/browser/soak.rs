@@ -67,12 +67,5 @@ async fn measure() -> Result<Report, Error> {
 /// PSS of all processes that are our descendants, in bytes.
 fn weigh() -> u64 {
     let memory = KernelMemory::of_this_machine();
-    let marked = format!("EVENTMESH_PARENT={}", std::process::id());
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-    let pids = entries.filter_map(|entry| {
-        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let environment = std::fs::read(entry.path().join("environ")).ok()?;
-        environment.split(|byte| *byte == 0).any(|variable| variable == marked.as_bytes()).then_some(pid)
-    });
-    pids.filter_map(|pid| memory.proportional(pid)).sum()
+    super::family().into_iter().filter_map(|(pid, _)| memory.proportional(pid)).sum()
 }

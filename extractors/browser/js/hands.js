@@ -305,7 +305,9 @@
     },
     scroll: (op) => {
       const options = { behavior: 'instant' };
-      if (op.element) op.element.scrollIntoView({ block: 'center', inline: 'nearest', ...options });
+      if (op.element) {
+        if (!place(op.element)?.whole) op.element.scrollIntoView({ block: 'center', inline: 'nearest', ...options });
+      }
       else if (op.to) scrollTo({ top: op.to === 'bottom' ? document.documentElement.scrollHeight : op.to === 'top' ? 0 : op.to, ...options });
       else scrollBy({ left: op.dx ?? 0, top: op.dy ?? 0, ...options });
       return { ok: true };
@@ -376,7 +378,7 @@
       taken.push(op);
       places.push(at.x === undefined || at.done ? null : [at.x, at.y]);
       // What moves everything else ends the batch, and so does what is waited for.
-      if (op.kind === 'scroll' || op.kind === 'hover' || (op.presses && leads(op))) break;
+      if ((op.kind === 'scroll' && !(op.element && place(op.element)?.whole)) || op.kind === 'hover' || (op.presses && leads(op))) break;
     }
     let resolve;
     const ended = new Promise((end) => { resolve = end; });

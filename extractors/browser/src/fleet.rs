@@ -192,8 +192,12 @@ impl Fleet {
 
     /// A page that has just been opened in the browser in use.
     pub(crate) async fn page(&self, deadline: Instant) -> Result<Page, RenderError> {
-        let lease = self.lease(deadline).await?;
-        Page::open(lease, self.inner.spec.limits).await
+        Page::open(self.lease(deadline).await?, self.inner.spec.limits, false).await
+    }
+
+    /// A page that is to wait until it is needed.
+    pub(crate) async fn spare(&self, deadline: Instant) -> Result<Page, RenderError> {
+        Page::open(self.lease(deadline).await?, self.inner.spec.limits, true).await
     }
 
     /// Whether `browser` is the one in use.
@@ -428,7 +432,7 @@ impl Fleet {
             spawn_named("spare page", async move {
                 let within = page.limits.call;
                 page.close().await;
-                if let Ok(page) = fleet.page(Instant::now() + within).await {
+                if let Ok(page) = fleet.spare(Instant::now() + within).await {
                     let before = place.lock().unwrap_or_else(PoisonError::into_inner).replace(page);
                     drop(before);
                 }

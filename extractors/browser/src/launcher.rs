@@ -54,19 +54,19 @@ fn become_chromium(user: &OsString, program: &Path, arguments: impl Iterator<Ite
     // After that: a change of the user undoes it.
     let scratch = enter(&SelfLimits::default()).map_err(|error| error.to_string())?;
     let nothing = File::options().read(true).write(true).open("/dev/null").map_err(|error| format!("/dev/null: {error}"))?;
-    // SAFETY: all of these are descriptors that are open, or numbers that nobody else in this process uses.
+    // SAFETY: all of these are descriptors that are open, or numbers that nobody else in this process uses. The one of nothing
+    // goes out of the way first: it is likely to be one of the pipes' own.
     let laid = unsafe {
-        libc::dup2(0, ORDERS) == ORDERS
+        let aside = libc::fcntl(nothing.as_raw_fd(), libc::F_DUPFD_CLOEXEC, ANSWERS + 1);
+        drop(nothing);
+        aside > ANSWERS
+            && libc::dup2(0, ORDERS) == ORDERS
             && libc::dup2(0, ANSWERS) == ANSWERS
-            && libc::dup2(nothing.as_raw_fd(), 0) == 0
-            && libc::dup2(nothing.as_raw_fd(), 1) == 1
+            && libc::dup2(aside, 0) == 0
+            && libc::dup2(aside, 1) == 1
     };
     if !laid {
         return Err(format!("failed to lay the pipes: {}", io::Error::last_os_error()));
-    }
-    // It was opened past the pipes, or is one of them by now.
-    if [ORDERS, ANSWERS].contains(&nothing.as_raw_fd()) {
-        std::mem::forget(nothing);
     }
     let mut profile = OsString::from("--user-data-dir=");
     profile.push(scratch.join("profile"));

@@ -103,8 +103,8 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// A page that is ready for anything, with the defaults in place.
-    pub(crate) async fn open(lease: BrowserLease, limits: BrowserLimits) -> Result<Self, RenderError> {
+    /// A page with the defaults in place; one that is to wait until it is needed is ready then to the last, its process included.
+    pub(crate) async fn open(lease: BrowserLease, limits: BrowserLimits, spare: bool) -> Result<Self, RenderError> {
         let browser = Arc::clone(&lease.browser);
         let (context, target, popups) = browser.context(limits.call).await?;
         let attach = AttachToTargetParams { target_id: TargetId::new(target.clone()), flatten: Some(true) };
@@ -142,12 +142,12 @@ impl Page {
         };
         page.shared.listen(Arc::clone(&browser), session, 0, events);
         page.shared.expect_popups(popups);
-        page.set_up().await?;
+        page.set_up(spare).await?;
         Ok(page)
     }
 
     /// What holds for all pages.
-    async fn set_up(&self) -> Result<(), RenderError> {
+    async fn set_up(&self, spare: bool) -> Result<(), RenderError> {
         let mut batch = self.session.batch();
         let mut waits = self.shared.furnish(&mut batch, &self.session);
         let root = self.browser.session();
@@ -165,7 +165,9 @@ impl Page {
             wait.await?;
         }
         // Its process is there once it has said something.
-        script::evaluate(&self.session, "1".to_owned(), None, self.limits.call).await.map_err(RenderError::from)?;
+        if spare {
+            script::evaluate(&self.session, "1".to_owned(), None, self.limits.call).await.map_err(RenderError::from)?;
+        }
         Ok(())
     }
 

@@ -20,6 +20,7 @@ const CONTEXTS: usize = 500;
 #[derive(Clone, Debug)]
 struct Open {
     kind: String,
+    loader: String,
     since: Instant,
     entry: Option<usize>,
     bytes: u64,
@@ -330,7 +331,7 @@ impl PageState {
         if let (Some(redirect), Some(entry)) = (&request.redirect_response, before.and_then(|before| before.entry)) {
             self.network[entry].status = Some(redirect.status);
         }
-        self.open.insert(request.request_id, Open { kind, since: now, entry, bytes: 0 });
+        self.open.insert(request.request_id, Open { kind, loader: request.loader_id, since: now, entry, bytes: 0 });
     }
 
     fn answered(&mut self, response: Response) {
@@ -401,6 +402,8 @@ impl PageState {
     fn goes(&mut self, frame: Frame) {
         if frame.id == self.frame {
             self.url = frame.url;
+            // What the document before still waited for never comes, and nobody says so.
+            self.open.retain(|_, open| open.loader == frame.loader_id || !content_waits_for(&open.kind));
             if frame.loader_id != self.loader {
                 self.loader = frame.loader_id;
                 (self.parsed, self.loaded) = (false, false);
@@ -496,6 +499,17 @@ mod tests {
         let state = state(&[("Network.requestWillBeSent", &request("1", "Script")), ("Network.requestWillBeSent", &request("2", "Image"))]);
         assert!(state.waits_since().is_some());
         let state = self::state(&[("Network.requestWillBeSent", &request("2", "Image"))]);
+        assert!(state.waits_since().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_a_document_waited_for_goes_with_it() {
+        let state = state(&[
+            ("Network.requestWillBeSent", r#"{"requestId":"1","loaderId":"old","frameId":"F","type":"Script","request":{"url":"http://a/1"}}"#),
+            ("Network.requestWillBeSent", r#"{"requestId":"new","loaderId":"new","frameId":"F","type":"Document","request":{"url":"http://a/2"}}"#),
+            ("Page.frameNavigated", r#"{"frame":{"id":"F","loaderId":"new","url":"http://a/2"}}"#),
+            ("Network.loadingFinished", r#"{"requestId":"new"}"#),
+        ]);
         assert!(state.waits_since().is_none());
     }
 

@@ -1,0 +1,163 @@
+//! The whole engine rendering pages, good and bad ones, while the processes of its browsers are killed and frozen.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::time::Duration;
+
+use eventmesh::render::RenderOptions;
+use eventmesh::{Config, Engine, ErrorKind, RenderMode, Request};
+use eventmesh_actors::{Subscriber, TreeSnapshot};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{StartError, cache};
+use crate::pages::Pages;
+use crate::plan::{Fault, FaultKind};
+use crate::target::{Answer, AnswerKind, Call, Target};
+
+/// An engine that renders, and a site.
+#[derive(Debug)]
+pub struct BrowserTarget {
+    engine: Engine,
+    site: Pages,
+    scratch: std::path::PathBuf,
+}
+
+/// What is asked for, and which errors are the right answer. What a page does to itself is no fault of ours, whatever it is called.
+const PAGES: [(&str, &[ErrorKind]); 12] = [
+    ("static", &[]),
+    ("fetch", &[]),
+    ("inline-script", &[]),
+    ("web-component", &[]),
+    ("hang", &[]),
+    ("static", &[]),
+    ("dialogs", &[]),
+    ("popups", &[]),
+    ("heap-hog", &[ErrorKind::ResourceLimit, ErrorKind::ExtractionFailed, ErrorKind::Deadline]),
+    ("download", &[]),
+    ("inline-script", &[]),
+    ("buffer-hog", &[ErrorKind::ResourceLimit, ErrorKind::ExtractionFailed, ErrorKind::Deadline]),
+];
+
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+impl BrowserTarget {
+    /// Starts an engine with places for two pages, whose browsers have their scratch directories below `root`.
+    ///
+    /// # Errors
+    /// What keeps it from serving.
+    pub async fn start(root: &Path) -> Result<Self, StartError> {
+        // Browsers of root run as somebody else, who has to come through.
+        std::fs::set_permissions(root, std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
+        let scratch = root.join("processes");
+        let mut config = Config { workers: 2, artifact_cache: cache(), scratch: Some(scratch.clone()), ..Config::default() };
+        config.browser.pages = 2;
+        config.browser.limits.page_memory = 128 << 20;
+        config.browser.limits.look = Duration::from_millis(500);
+        config.browser.limits.pages = 100;
+        let engine = Engine::builder().config(config).start().await?;
+        if let Some(missing) = engine.snapshot().browser.missing {
+            return Err(StartError::System(std::io::Error::other(missing)));
+        }
+        Ok(Self { engine, site: Pages::open().await?, scratch })
+    }
+
+    /// The processes of its browsers: those whose profile lies in its scratch directory, and those of their groups.
+    fn family(&self) -> Vec<Pid> {
+        let text = |pid: i32, name: &str| {
+            std::fs::read(format!("/proc/{pid}/{name}")).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        };
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+        let pids: Vec<i32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        // After the name in parentheses: state, parent, group.
+        let group = |pid: i32| text(pid, "stat").rsplit(')').next()?.split_ascii_whitespace().nth(2)?.parse::<i32>().ok();
+        let place = self.scratch.to_string_lossy().into_owned();
+        let leads = |pid: i32| group(pid) == Some(pid) && text(pid, "cmdline").contains(&place);
+        let leaders: Vec<i32> = pids.iter().copied().filter(|pid| leads(*pid)).collect();
+        let members = pids.into_iter().filter(|pid| group(*pid).is_some_and(|group| leaders.contains(&group)));
+        members.filter_map(Pid::from_raw).collect()
+    }
+
+    fn signal(&self, target: u32, signal: Signal) -> bool {
+        let family = self.family();
+        let pid = family.get(target as usize % family.len().max(1));
+        pid.is_some_and(|pid| kill_process(*pid, signal).is_ok())
+    }
+}
+
+impl Target for BrowserTarget {
+    fn call(&self, number: u64, within: Duration) -> Call {
+        let place = usize::try_from(number).unwrap_or(0) % PAGES.len();
+        let (page, expected) = PAGES[place];
+        let options = RenderOptions { settle_cap: Duration::from_secs(2), raw: true, ..RenderOptions::default() };
+        let request = Request::url(self.site.url(page)).rendered(RenderMode::Always, options).deadline(within);
+        let reply = self.engine.extract(request);
+        Box::pin(async move {
+            match reply.document().await {
+                Ok(answer) => {
+                    let Some(rendered) = answer.rendered else { return Answer::new(AnswerKind::Wrong, "wrong") };
+                    let capped = rendered.settled.reason == eventmesh::render::SettleReason::Cap;
+                    // A page that was taken at its cap is as it was then, and says so.
+                    let right = capped || !expected.is_empty() || page == "hang" || rendered.html.contains("id=\"done\"");
+                    if right { Answer::new(AnswerKind::Good, "good") } else { Answer::new(AnswerKind::Wrong, "wrong") }
+                }
+                Err(error) if expected.contains(&error.kind()) => Answer::new(AnswerKind::Rejected, error.kind().label()),
+                Err(error) => {
+                    let refused = matches!(error.kind(), ErrorKind::Overloaded | ErrorKind::Unavailable | ErrorKind::Quarantined);
+                    let kind = if refused { AnswerKind::Refused } else { AnswerKind::Failed };
+                    Answer { kind, label: error.kind().label(), comes_back: !refused || error.retry_delay().is_some() }
+                }
+            }
+        })
+    }
+
+    fn grace(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn tree(&self) -> TreeSnapshot {
+        self.engine.snapshot().tree
+    }
+
+    fn events(&self) -> Subscriber {
+        self.engine.events()
+    }
+
+    fn inflict(&self, fault: &Fault) -> bool {
+        match fault.kind {
+            FaultKind::Kill => self.signal(fault.target, Signal::KILL),
+            FaultKind::Freeze => self.signal(fault.target, Signal::STOP),
+            FaultKind::Panic
+            | FaultKind::Fail
+            | FaultKind::Break
+            | FaultKind::Hang
+            | FaultKind::Grow
+            | FaultKind::Leak
+            | FaultKind::SlowStart
+            | FaultKind::FailStart
+            | FaultKind::Sicken
+            | FaultKind::Retire
+            | FaultKind::MemoryHog
+            | FaultKind::NoFiles
+            | FaultKind::DiskFull
+            | FaultKind::StarveClock
+            | FaultKind::CallersLeave
+            | FaultKind::LibraryGone
+            | FaultKind::Poison => false,
+        }
+    }
+
+    fn stop(&self) -> Pin<Box<dyn Future<Output = Duration> + Send + '_>> {
+        Box::pin(async {
+            self.engine.shutdown(SHUTDOWN).await;
+            SHUTDOWN * 2 + Duration::from_secs(12)
+        })
+    }
+
+    fn left_behind(&self) -> Vec<String> {
+        let mut left: Vec<String> = self.family().into_iter().map(|pid| format!("process {pid:?}")).collect();
+        let entries = std::fs::read_dir(&self.scratch).into_iter().flatten().filter_map(Result::ok);
+        left.extend(entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.path().display().to_string()));
+        left
+    }
+}
