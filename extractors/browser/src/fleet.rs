@@ -34,6 +34,8 @@ const DRAINING: usize = 2;
 const CANARY: Duration = Duration::from_millis(1_500);
 /// How long the service that starts browsers may take to come up.
 const UP: Duration = Duration::from_secs(1);
+/// A browser that lived this long has proved itself.
+const PROVEN: Duration = Duration::from_secs(1);
 /// A page of nothing.
 const SONG: &str = "data:text/html,<p>canary";
 /// Every so many looks, the memory of all processes is added up, which costs tens of milliseconds.
@@ -200,6 +202,24 @@ impl Fleet {
         Page::open(self.lease(deadline).await?, self.inner.spec.limits, true).await
     }
 
+    /// Waits until the browser in use brings a page of nothing: for whoever has just lost one in it.
+    pub(crate) async fn trusted(&self, deadline: Instant) -> Result<(), RenderError> {
+        loop {
+            let lease = self.lease(deadline).await?;
+            let mut current = self.inner.current.subscribe();
+            current.mark_unchanged();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.canary(&lease.browser, CANARY.min(left)).await.is_some() {
+                return Ok(());
+            }
+            self.suspect();
+            if self.is_current(&lease.browser) && !lease.browser.is_gone() {
+                drop(lease);
+                timeout_at(deadline, current.changed()).await.map_err(|_| RenderError::Deadline { doing: "waiting for a browser" })?.ok();
+            }
+        }
+    }
+
     /// Whether `browser` is the one in use.
     pub(crate) fn is_current(&self, browser: &Arc<Browser>) -> bool {
         self.inner.current.borrow().as_ref().is_some_and(|current| Arc::ptr_eq(current, browser))
@@ -245,7 +265,8 @@ impl Fleet {
                         done = self.mind(browser) => done,
                     };
                     if done == Idle::No {
-                        let delay = backoff.after_crash(born.elapsed(), &mut rng);
+                        // One that has served is followed at once, as long as nobody has to fear a loop.
+                        let delay = if born.elapsed() >= PROVEN { Duration::ZERO } else { backoff.after_crash(born.elapsed(), &mut rng) };
                         // Those who wait have been told by the change.
                         if !delay.is_zero() {
                             sleep(delay).await;

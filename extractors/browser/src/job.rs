@@ -71,7 +71,18 @@ async fn steps(page: &Page, request: &RenderRequest, deadline: Instant, progress
     prepare(page, request).await?;
     let cap = deadline.min(began + request.options.settle_cap);
     let url = navigate(page, request, deadline).await?;
-    let settled = Settled { reason: settle(page, &request.options.wait, request.options.javascript, cap).await?, ms: 0 };
+    // What the actions need is made while the page is waited for.
+    let prepared = async {
+        if !request.options.actions.is_empty() {
+            let parsed = page.until(cap, "being loaded", |state| (state.parsed && state.world().is_some()).then_some(())).await;
+            // A page that goes elsewhere meanwhile has them made again.
+            if parsed.is_ok() {
+                let _ = page.world(&page.frame).await;
+            }
+        }
+    };
+    let (reason, ()) = tokio::join!(settle(page, &request.options.wait, request.options.javascript, cap), prepared);
+    let settled = Settled { reason: reason?, ms: 0 };
     let loaded = Instant::now();
     let settled = Settled { ms: u64::try_from((loaded - began).as_millis()).unwrap_or(u64::MAX), ..settled };
     if settled.reason == SettleReason::Cap && deadline <= Instant::now() {

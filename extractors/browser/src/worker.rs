@@ -62,8 +62,8 @@ impl Worker for BrowserWorker {
                 None => match timeout_at(job.deadline, self.fleet.page(job.deadline)).await {
                     Ok(Ok(page)) => page,
                     // A browser that went in this very moment; its successor has the page.
-                    Ok(Err(error)) if tries < 2 && is_browsers_fault(&error) => {
-                        self.fleet.suspect();
+                    Ok(Err(error)) if tries < 2 && (is_browsers_fault(&error) || matches!(error, RenderError::Protocol(_))) => {
+                        self.fleet.trusted(job.deadline).await.map_err(Failure::Job)?;
                         continue;
                     }
                     Ok(Err(error)) => return Err(Failure::Job(error)),
@@ -87,6 +87,7 @@ impl Worker for BrowserWorker {
                 // Killed by others, or by a fault that may not come again: once more, in another browser if this one is gone.
                 Err(error) if tries < 2 && !sound && is_browsers_fault(&error) => {
                     tracing::info!(%error, "a page is rendered again");
+                    self.fleet.trusted(job.deadline).await.map_err(Failure::Job)?;
                     continue;
                 }
                 Err(error) => Err(Failure::Job(error)),
