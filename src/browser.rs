@@ -46,9 +46,11 @@ impl Missing {
     fn error(&self) -> Error {
         let message = match self {
             Self::Chromium(missing) => missing.to_string(),
-            Self::Program => "there is no program to start browsers with: the host application calls eventmesh::worker_main() first \
+            Self::Program => {
+                "there is no program to start browsers with: the host application calls eventmesh::worker_main() first \
                  thing in main, or names a program that does in browser.program"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Scratch(why) => format!("pages cannot be rendered without a scratch directory: {why}"),
         };
         Error::new(ErrorKind::NotInstalled, message)

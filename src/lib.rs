@@ -36,8 +36,8 @@ mod request;
 mod scratch;
 mod worker;
 
-pub use config::{BrowserConfig, Config, FetchLimits, PdfConfig};
 pub use browser::BrowserSnapshot;
+pub use config::{BrowserConfig, Config, FetchLimits, PdfConfig};
 pub use engine::{Engine, EngineBuilder, EngineSnapshot, PdfSnapshot, SandboxSnapshot, StartError};
 pub use error::{Error, ErrorKind};
 pub use eventmesh_actors as actors;
@@ -45,9 +45,9 @@ pub use eventmesh_actors::Priority;
 /// Rendering: what can be asked of a browser, and what comes of it.
 pub mod render {
     pub use eventmesh_extractors::browser::{
-        Action, BrowserLimits, Button, ConsoleMessage, Cookie, Dialog, Edge, Extract, File, NetworkEntry, OnError, Outcome, Picture,
-        PictureFormat, RenderOptions, RenderTiming, Rendered, SandboxPolicy, Screenshot, SettleReason, Settled, State, Status,
-        Viewport, Wait, What, schema,
+        Action, BrowserLimits, Button, ConsoleMessage, Cookie, Dialog, Edge, Extract, File, NetworkEntry, OnError, Outcome,
+        Picture, PictureFormat, RenderOptions, RenderTiming, Rendered, SandboxPolicy, Screenshot, SettleReason, Settled, State,
+        Status, Viewport, Wait, What, schema,
     };
 }
 pub use eventmesh_extractors::pdf::{Password, PdfLimits};

@@ -5,8 +5,7 @@ use std::time::Duration;
 use eventmesh_actors::process::ProcessHost;
 use eventmesh_actors::{BackoffSpec, Bus, MemoryLimits, Pool, PoolSpec, RecycleLimits};
 use eventmesh_extractors::pdf::{
-    Confinement, LibraryMissing, Opened, PdfDone, PdfError, PdfLibrary, PdfProgram, PdfSpec, PdfWorker,
-    continue_text,
+    Confinement, LibraryMissing, Opened, PdfDone, PdfError, PdfLibrary, PdfProgram, PdfSpec, PdfWorker, continue_text,
 };
 use eventmesh_extractors::{Document, Page, PdfFacts, word_count};
 

@@ -79,13 +79,10 @@ async fn extract(
         permit.grow(rendered.html.len() as u64)?;
         return work.rendered(rendered, request.base_url, request.html, true, &request.options, &late).await;
     }
-    let url = match &request.source {
-        Source::Url(_) => true,
-        Source::Bytes(_) | Source::Path(_) => false,
-    };
     let page = timeout_at(deadline, inner.fetcher.get(request.source, permit)).await.map_err(|_| late("being fetched"))??;
     let fetched = Instant::now();
     let charset = request.charset.or_else(|| page.head.content_type.as_deref().and_then(gate::charset));
+    let found = page.head.url.clone();
     let hints = Hints { base_url: request.base_url.or_else(|| page.head.url.clone()), charset, html: request.html };
     let content_type = page.head.content_type.clone().or_else(|| called_pdf.then(|| "application/pdf".to_owned()));
     reply.send(Chunk::Head(page.head.clone())).await;
@@ -104,7 +101,7 @@ async fn extract(
                 let rendered = work.browse(source, &request.options, &late).await?;
                 work.rendered(rendered, hints.base_url, hints.html, false, &request.options, &late).await
             }
-            RenderMode::Auto => work.html_or_rendered(hints, url, &request.options, &late).await,
+            RenderMode::Auto => work.html_or_rendered(hints, found, &request.options, &late).await,
         },
         Route::Pdf if request.html => Err(Error::new(
             ErrorKind::Unsupported,
@@ -161,15 +158,18 @@ impl Work<'_> {
     }
 
     /// The page as it was sent, or as a browser shows it, if it is empty as it was sent.
-    async fn html_or_rendered(&self, hints: Hints, url: bool, options: &RenderOptions, late: &Late<'_>) -> Result<Timing, Error> {
+    async fn html_or_rendered(
+        &self,
+        hints: Hints,
+        found: Option<String>,
+        options: &RenderOptions,
+        late: &Late<'_>,
+    ) -> Result<Timing, Error> {
         let raw = self.document(self.page.clone(), hints.clone(), late).await?;
         let reason = gate::wants_browser(&raw.document, &self.page);
         if let (Some(reason), Some(_)) = (reason, self.inner.browsers.get()) {
             tracing::debug!(reason, "a page is rendered");
-            let source = match &hints.base_url {
-                Some(address) if url => RenderSource::Url(address.clone()),
-                _ => self.from_memory(&hints),
-            };
+            let source = found.map_or_else(|| self.from_memory(&hints), RenderSource::Url);
             match self.browse(source, options, late).await {
                 Ok(rendered) => return self.rendered(rendered, hints.base_url, hints.html, false, options, late).await,
                 // What there is without a browser is better than nothing.
@@ -184,7 +184,9 @@ impl Work<'_> {
     /// The page for a browser, which is not to ask for it again.
     fn from_memory(&self, hints: &Hints) -> RenderSource {
         let content_type = hints.charset.as_ref().map(|charset| format!("text/html; charset={charset}"));
-        RenderSource::Html { html: self.page.clone(), url: hints.base_url.clone(), content_type }
+        // A browser takes what is on the web for an address, and nothing else.
+        let url = hints.base_url.clone().filter(|url| url.starts_with("http:") || url.starts_with("https:"));
+        RenderSource::Html { html: self.page.clone(), url, content_type }
     }
 
     async fn browse(&self, source: RenderSource, options: &RenderOptions, late: &Late<'_>) -> Result<Rendered, Error> {

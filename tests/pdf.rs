@@ -343,7 +343,13 @@ async fn documents_that_cost_their_processes_do_not_take_the_pool_down() {
                     }
                 }
                 Chunk::Error(error) => kind = Some(error.kind()),
-                Chunk::Head(_) | Chunk::Page(_) | Chunk::Picture(_) | Chunk::Rendered(_) | Chunk::Extract(..) | Chunk::Body(_) | Chunk::Done(_) => {}
+                Chunk::Head(_)
+                | Chunk::Page(_)
+                | Chunk::Picture(_)
+                | Chunk::Rendered(_)
+                | Chunk::Extract(..)
+                | Chunk::Body(_)
+                | Chunk::Done(_) => {}
             }
         }
         assert_eq!(kind, Some(ErrorKind::ExtractionFailed), "round {round}");

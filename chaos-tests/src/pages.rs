@@ -31,37 +31,103 @@ pub const SETTLING: &[(&str, &str)] = &[
     ("async-script", "<script async src=/script.js?ms=150></script>"),
     ("module-script", "<script type=module>import {go} from '/module.js?ms=80';go()</script>"),
     ("dynamic-import", "<script>import('/module.js?ms=120').then(m=>m.go())</script>"),
-    ("inserted-script", "<script>const s=document.createElement('script');s.src='/script.js?ms=120';document.body.append(s)</script>"),
-    ("fetch", "<div id=root></div><script>fetch('/data?ms=100').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})</script>"),
-    ("slow-fetch", "<div id=root>loading</div><script>fetch('/data?ms=700').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})</script>"),
-    ("fetch-chain", "<div id=root></div><script>(async()=>{for(const ms of [80,60,90]){await (await fetch('/data?ms='+ms)).json();root.innerHTML+=text(5)}done()})()</script>"),
-    ("xhr", "<div id=root></div><script>const x=new XMLHttpRequest();x.open('GET','/data?ms=150');x.onload=()=>{root.innerHTML=text(20);done()};x.send()</script>"),
+    (
+        "inserted-script",
+        "<script>const s=document.createElement('script');s.src='/script.js?ms=120';document.body.append(s)</script>",
+    ),
+    (
+        "fetch",
+        "<div id=root></div><script>fetch('/data?ms=100').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})</script>",
+    ),
+    (
+        "slow-fetch",
+        "<div id=root>loading</div><script>fetch('/data?ms=700').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})</script>",
+    ),
+    (
+        "fetch-chain",
+        "<div id=root></div><script>(async()=>{for(const ms of [80,60,90]){await (await fetch('/data?ms='+ms)).json();root.innerHTML+=text(5)}done()})()</script>",
+    ),
+    (
+        "xhr",
+        "<div id=root></div><script>const x=new XMLHttpRequest();x.open('GET','/data?ms=150');x.onload=()=>{root.innerHTML=text(20);done()};x.send()</script>",
+    ),
     ("late-timer", "<div id=root></div><script>setTimeout(()=>{root.innerHTML=text(20);done()},400)</script>"),
-    ("timer-chain", "<div id=root></div><script>let n=0;(function tick(){if(++n>3){done();return}root.innerHTML+=text(3);setTimeout(tick,120)})()</script>"),
-    ("awaited-timers", "<div id=root></div><script>const nap=ms=>new Promise(r=>setTimeout(r,ms));(async()=>{await nap(90);root.innerHTML=text(5);await nap(90);root.innerHTML+=text(5);await nap(90);done()})()</script>"),
-    ("long-poll", "<div id=root></div><script>fetch('/never');fetch('/data?ms=80').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})</script>"),
-    ("poller", "<div id=root></div><script>setInterval(()=>fetch('/data?ms=5').then(r=>r.json()),60);fetch('/data?ms=150&x').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})</script>"),
-    ("websocket", "<div id=root></div><script>const w=new WebSocket('ws://'+location.host+'/socket');fetch('/data?ms=80').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})</script>"),
-    ("event-source", "<div id=root></div><script>const e=new EventSource('/events');fetch('/data?ms=80').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})</script>"),
-    ("spinner", "<style>@keyframes r{to{transform:rotate(360deg)}}#s{width:20px;height:20px;border:2px solid;animation:r 1s linear infinite}</style><div id=s></div><span id=clock></span><div id=root></div><script>setInterval(()=>{clock.textContent=performance.now()|0},50);fetch('/data?ms=150').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})</script>"),
-    ("router", "<div id=root></div><script>history.pushState({},'','/page/router?view=2');fetch('/data?ms=60').then(r=>r.json()).then(()=>{root.innerHTML=text(10);history.replaceState({},'','/page/router?view=3');done()})</script>"),
-    ("hydration", "<div id=root><p>Rendered on the server, and about to be replaced by what the client makes of it.</p></div><script>window.addEventListener('load',()=>setTimeout(()=>{root.innerHTML=text(20);done()},30))</script>"),
-    ("web-component", "<x-card></x-card><script>customElements.define('x-card',class extends HTMLElement{connectedCallback(){const s=this.attachShadow({mode:'open'});fetch('/data?ms=120').then(r=>r.json()).then(()=>{s.innerHTML=text(20);done(s)})}})</script>"),
+    (
+        "timer-chain",
+        "<div id=root></div><script>let n=0;(function tick(){if(++n>3){done();return}root.innerHTML+=text(3);setTimeout(tick,120)})()</script>",
+    ),
+    (
+        "awaited-timers",
+        "<div id=root></div><script>const nap=ms=>new Promise(r=>setTimeout(r,ms));(async()=>{await nap(90);root.innerHTML=text(5);await nap(90);root.innerHTML+=text(5);await nap(90);done()})()</script>",
+    ),
+    (
+        "long-poll",
+        "<div id=root></div><script>fetch('/never');fetch('/data?ms=80').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})</script>",
+    ),
+    (
+        "poller",
+        "<div id=root></div><script>setInterval(()=>fetch('/data?ms=5').then(r=>r.json()),60);fetch('/data?ms=150&x').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})</script>",
+    ),
+    (
+        "websocket",
+        "<div id=root></div><script>const w=new WebSocket('ws://'+location.host+'/socket');fetch('/data?ms=80').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})</script>",
+    ),
+    (
+        "event-source",
+        "<div id=root></div><script>const e=new EventSource('/events');fetch('/data?ms=80').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})</script>",
+    ),
+    (
+        "spinner",
+        "<style>@keyframes r{to{transform:rotate(360deg)}}#s{width:20px;height:20px;border:2px solid;animation:r 1s linear infinite}</style><div id=s></div><span id=clock></span><div id=root></div><script>setInterval(()=>{clock.textContent=performance.now()|0},50);fetch('/data?ms=150').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})</script>",
+    ),
+    (
+        "router",
+        "<div id=root></div><script>history.pushState({},'','/page/router?view=2');fetch('/data?ms=60').then(r=>r.json()).then(()=>{root.innerHTML=text(10);history.replaceState({},'','/page/router?view=3');done()})</script>",
+    ),
+    (
+        "hydration",
+        "<div id=root><p>Rendered on the server, and about to be replaced by what the client makes of it.</p></div><script>window.addEventListener('load',()=>setTimeout(()=>{root.innerHTML=text(20);done()},30))</script>",
+    ),
+    (
+        "web-component",
+        "<x-card></x-card><script>customElements.define('x-card',class extends HTMLElement{connectedCallback(){const s=this.attachShadow({mode:'open'});fetch('/data?ms=120').then(r=>r.json()).then(()=>{s.innerHTML=text(20);done(s)})}})</script>",
+    ),
     ("iframe", "<iframe src='/page/fetch' width=600 height=400></iframe>"),
     ("foreign-iframe", "<iframe src='http://localhost:PORT/page/fetch' width=600 height=400></iframe>"),
-    ("lazy", "<div id=root style='height:20px'></div><script>new IntersectionObserver((e,o)=>{if(!e[0].isIntersecting)return;o.disconnect();fetch('/data?ms=80').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})}).observe(root)</script>"),
+    (
+        "lazy",
+        "<div id=root style='height:20px'></div><script>new IntersectionObserver((e,o)=>{if(!e[0].isIntersecting)return;o.disconnect();fetch('/data?ms=80').then(r=>r.json()).then(()=>{root.innerHTML=text(20);done()})}).observe(root)</script>",
+    ),
     ("redirect", "<script>location.replace('/page/fetch')</script>"),
-    ("animation-frame", "<div id=root></div><script>let f=0;(function go(){if(++f<6)return requestAnimationFrame(go);root.innerHTML=text(20);done()})()</script>"),
+    (
+        "animation-frame",
+        "<div id=root></div><script>let f=0;(function go(){if(++f<6)return requestAnimationFrame(go);root.innerHTML=text(20);done()})()</script>",
+    ),
     ("idle-callback", "<div id=root></div><script>requestIdleCallback(()=>{root.innerHTML=text(20);done()})</script>"),
-    ("worker", "<div id=root></div><script>const w=new Worker(URL.createObjectURL(new Blob(['setTimeout(()=>postMessage(1),20)'])));w.onmessage=()=>{root.innerHTML=text(20);done()}</script>"),
+    (
+        "worker",
+        "<div id=root></div><script>const w=new Worker(URL.createObjectURL(new Blob(['setTimeout(()=>postMessage(1),20)'])));w.onmessage=()=>{root.innerHTML=text(20);done()}</script>",
+    ),
 ];
 
 /// Applications as they are shipped, from packages whose files lie below `/files/`: name, what is in the body, and what it says
 /// when it is complete.
 pub const BUILT: &[(&str, &str, &str)] = &[
-    ("swagger", "<div id=ui></div><script src=/files/swagger-ui-dist/swagger-ui-bundle.js></script><script>SwaggerUIBundle({url:'/spec.json',dom_id:'#ui'})</script>", "Lists all planets"),
-    ("redoc", "<redoc spec-url=/spec.json></redoc><script src=/files/redoc/bundles/redoc.standalone.js></script>", "Lists all planets"),
-    ("docsify", "<div id=app></div><script>window.$docsify={basePath:'/files/docsify/',homepage:'README.md',name:'docs'}</script><script src=/files/docsify/dist/docsify.min.js></script>", "documentation site generator"),
+    (
+        "swagger",
+        "<div id=ui></div><script src=/files/swagger-ui-dist/swagger-ui-bundle.js></script><script>SwaggerUIBundle({url:'/spec.json',dom_id:'#ui'})</script>",
+        "Lists all planets",
+    ),
+    (
+        "redoc",
+        "<redoc spec-url=/spec.json></redoc><script src=/files/redoc/bundles/redoc.standalone.js></script>",
+        "Lists all planets",
+    ),
+    (
+        "docsify",
+        "<div id=app></div><script>window.$docsify={basePath:'/files/docsify/',homepage:'README.md',name:'docs'}</script><script src=/files/docsify/dist/docsify.min.js></script>",
+        "documentation site generator",
+    ),
 ];
 
 const SPEC: &str = r#"{"openapi":"3.0.0","info":{"title":"Planets","version":"1"},"paths":{"/planets":{"get":{"summary":"Lists all planets",
@@ -69,23 +135,44 @@ const SPEC: &str = r#"{"openapi":"3.0.0","info":{"title":"Planets","version":"1"
 
 /// Pages to be acted upon, or to be survived.
 const OTHERS: &[(&str, &str)] = &[
-    ("scroll", "<div id=list></div><div id=end style='height:1px'></div><script>let n=0,busy=false;new IntersectionObserver(async e=>{if(!e.some(x=>x.isIntersecting)||busy||n>=100)return;busy=true;await (await fetch('/data?ms=40&n='+n)).json();for(let i=0;i<20;i++){const p=document.createElement('p');p.style.height='80px';p.textContent='Item '+(++n);list.append(p)}busy=false;if(n>=100)done()}).observe(end)</script>"),
+    (
+        "scroll",
+        "<div id=list></div><div id=end style='height:1px'></div><script>let n=0,busy=false;new IntersectionObserver(async e=>{if(!e.some(x=>x.isIntersecting)||busy||n>=100)return;busy=true;await (await fetch('/data?ms=40&n='+n)).json();for(let i=0;i<20;i++){const p=document.createElement('p');p.style.height='80px';p.textContent='Item '+(++n);list.append(p)}busy=false;if(n>=100)done()}).observe(end)</script>",
+    ),
     ("form", "FORM"),
-    ("chain", "<div id=chain><button id=c1>next</button></div><script>window.steps=1;document.getElementById('chain').addEventListener('click',e=>{const m=/^c(\\d+)$/.exec(e.target.id);if(!m||!e.isTrusted)return;const n=+m[1]+1;if(document.getElementById('c'+n))return;const b=document.createElement('button');b.id='c'+n;b.textContent='next '+n;document.getElementById('chain').append(b);window.steps=n})</script>"),
-    ("moving", "<button id=open onclick=\"more.style.height='300px'\">open</button><div id=more style='height:0;background:#eee'></div><button id=a onclick=\"window.na=(window.na||0)+1\">a</button><br><button id=b onclick=\"window.nb=(window.nb||0)+1\">b</button>"),
+    (
+        "chain",
+        "<div id=chain><button id=c1>next</button></div><script>window.steps=1;document.getElementById('chain').addEventListener('click',e=>{const m=/^c(\\d+)$/.exec(e.target.id);if(!m||!e.isTrusted)return;const n=+m[1]+1;if(document.getElementById('c'+n))return;const b=document.createElement('button');b.id='c'+n;b.textContent='next '+n;document.getElementById('chain').append(b);window.steps=n})</script>",
+    ),
+    (
+        "moving",
+        "<button id=open onclick=\"more.style.height='300px'\">open</button><div id=more style='height:0;background:#eee'></div><button id=a onclick=\"window.na=(window.na||0)+1\">a</button><br><button id=b onclick=\"window.nb=(window.nb||0)+1\">b</button>",
+    ),
     ("covered", "<div id=veil style='position:fixed;inset:0;background:#0008'></div><button id=under>under</button>"),
-    ("parts", "<x-part></x-part><label for=name>Your name</label><input id=name><input id=day type=date><button aria-label=Close>×</button><button disabled id=off>off</button><div hidden id=gone>gone</div><a href='/page/static'>leave</a><select id=one><option value=1>One<option value=2>Two</select><input type=checkbox id=box><input type=file id=file multiple><ul><li>First<li>Second</ul><div id=drop ondragover='event.preventDefault()' ondrop=\"this.textContent='dropped '+event.dataTransfer.getData('text')\" style='width:100px;height:100px;background:#ccc'></div><span id=drag draggable=true ondragstart=\"event.dataTransfer.setData('text','it')\">drag me</span><iframe src=/page/inner width=300 height=100></iframe><script>customElements.define('x-part',class extends HTMLElement{connectedCallback(){this.attachShadow({mode:'open'}).innerHTML='<button id=deep onclick=\"window.deep=true\">Deep inside</button>'}})</script>"),
+    (
+        "parts",
+        "<x-part></x-part><label for=name>Your name</label><input id=name><input id=day type=date><button aria-label=Close>×</button><button disabled id=off>off</button><div hidden id=gone>gone</div><a href='/page/static'>leave</a><select id=one><option value=1>One<option value=2>Two</select><input type=checkbox id=box><input type=file id=file multiple><ul><li>First<li>Second</ul><div id=drop ondragover='event.preventDefault()' ondrop=\"this.textContent='dropped '+event.dataTransfer.getData('text')\" style='width:100px;height:100px;background:#ccc'></div><span id=drag draggable=true ondragstart=\"event.dataTransfer.setData('text','it')\">drag me</span><iframe src=/page/inner width=300 height=100></iframe><script>customElements.define('x-part',class extends HTMLElement{connectedCallback(){this.attachShadow({mode:'open'}).innerHTML='<button id=deep onclick=\"window.deep=true\">Deep inside</button>'}})</script>",
+    ),
     ("inner", "<button id=in onclick=\"this.textContent='pressed'\">press</button>"),
     ("dialogs", "<script>window.said=[confirm('Really?'),prompt('Who?','nobody')];alert('Well.');done()</script>"),
     ("popups", "<script>window.open('/page/static');window.open('/page/fetch');done()</script>"),
-    ("download", "<script>const a=document.createElement('a');a.href='/file';a.download='x.bin';document.body.append(a);a.click();done()</script>"),
+    (
+        "download",
+        "<script>const a=document.createElement('a');a.href='/file';a.download='x.bin';document.body.append(a);a.click();done()</script>",
+    ),
     ("hang", "<p>before</p><script>setTimeout(()=>{for(;;);},30)</script>"),
     ("hang-at-once", "<p>before</p><script>for(;;);</script>"),
     ("heap-hog", "<script>setTimeout(()=>{const k=[];for(;;)k.push(new Array(1e5).fill(0).map((_,i)=>({i})))},20)</script>"),
-    ("buffer-hog", "<script>window.k=[];(function go(){const a=new Uint8Array(32<<20);a.fill(1);k.push(a);setTimeout(go,5)})()</script>"),
+    (
+        "buffer-hog",
+        "<script>window.k=[];(function go(){const a=new Uint8Array(32<<20);a.fill(1);k.push(a);setTimeout(go,5)})()</script>",
+    ),
     ("many-requests", "<script>for(let i=0;i<3000;i++)fetch('/data?i='+i)</script>"),
     ("never", "<div id=root>loading</div><script>fetch('/never')</script>"),
-    ("blocked", "<script>fetch('http://www.google-analytics.com/collect').catch(e=>{document.body.append('blocked');done()})</script>"),
+    (
+        "blocked",
+        "<script>fetch('http://www.google-analytics.com/collect').catch(e=>{document.body.append('blocked');done()})</script>",
+    ),
     ("console", "<script>console.log('a',1);console.error('b');setTimeout(()=>{throw new Error('c')},1)</script>"),
     ("service-worker", "<script>navigator.serviceWorker.register('/worker.js').then(()=>0,()=>0).then(()=>done())</script>"),
 ];
@@ -174,7 +261,9 @@ async fn visit(mut socket: TcpStream, port: u16, root: Option<&Path>) -> std::io
     let text = match path {
         "/data" => answer("application/json", "{\"items\":[1,2,3]}"),
         "/script.js" => answer("text/javascript", "document.body.insertAdjacentHTML('beforeend',text(20));done()"),
-        "/module.js" => answer("text/javascript", "export function go(){document.body.insertAdjacentHTML('beforeend',text(20));done()}"),
+        "/module.js" => {
+            answer("text/javascript", "export function go(){document.body.insertAdjacentHTML('beforeend',text(20));done()}")
+        }
         "/worker.js" => answer("text/javascript", "self.addEventListener('fetch',()=>{})"),
         "/slow.css" => answer("text/css", "body{font:16px sans-serif}"),
         "/file" => {
@@ -184,7 +273,9 @@ async fn visit(mut socket: TcpStream, port: u16, root: Option<&Path>) -> std::io
         }
         "/spec.json" => answer("application/json", SPEC),
         "/echo" => answer("text/plain", &request),
-        "/missing" => "HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<p>There is nothing here.".to_owned(),
+        "/missing" => {
+            "HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<p>There is nothing here.".to_owned()
+        }
         "/events" => {
             socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n").await?;
             loop {
@@ -198,7 +289,13 @@ async fn visit(mut socket: TcpStream, port: u16, root: Option<&Path>) -> std::io
         _ if path.starts_with("/files/") => {
             let name = path.trim_start_matches("/files/");
             let file = root.filter(|_| !name.contains("..")).and_then(|root| std::fs::read_to_string(root.join(name)).ok());
-            let kind = if name.ends_with(".css") { "text/css" } else if name.ends_with(".md") { "text/plain" } else { "text/javascript" };
+            let kind = if name.ends_with(".css") {
+                "text/css"
+            } else if name.ends_with(".md") {
+                "text/plain"
+            } else {
+                "text/javascript"
+            };
             match file {
                 Some(text) => answer(kind, &text),
                 None => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned(),
@@ -215,7 +312,9 @@ async fn visit(mut socket: TcpStream, port: u16, root: Option<&Path>) -> std::io
 
 /// HTML that comes in pieces.
 async fn stream(socket: &mut TcpStream) -> std::io::Result<()> {
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<!doctype html><title>streaming</title><script>{DONE}</script>{PROSE}");
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<!doctype html><title>streaming</title><script>{DONE}</script>{PROSE}"
+    );
     socket.write_all(head.as_bytes()).await?;
     for part in 0..4 {
         sleep(Duration::from_millis(70)).await;
@@ -226,12 +325,15 @@ async fn stream(socket: &mut TcpStream) -> std::io::Result<()> {
 
 fn page(name: &str, port: u16) -> Option<String> {
     let built = BUILT.iter().map(|(known, body, _)| (known, body));
-    let body = *SETTLING.iter().chain(OTHERS).map(|(known, body)| (known, body)).chain(built).find(|(known, _)| **known == name)?.1;
+    let body =
+        *SETTLING.iter().chain(OTHERS).map(|(known, body)| (known, body)).chain(built).find(|(known, _)| **known == name)?.1;
     let body = if body == "FORM" { form() } else { body.replace("PORT", &port.to_string()) };
     // Without scripts of its own, a page has none of ours either.
     let script = if body.contains("<script") { format!("<script>{DONE}</script>") } else { String::new() };
     let prose = if SETTLING.iter().any(|(known, _)| *known == name) { PROSE } else { "" };
-    Some(format!("<!doctype html><html lang=en><head><meta charset=utf-8><title>{name}</title>{script}</head><body>{prose}{body}</body></html>"))
+    Some(format!(
+        "<!doctype html><html lang=en><head><meta charset=utf-8><title>{name}</title>{script}</head><body>{prose}{body}</body></html>"
+    ))
 }
 
 /// Twenty rows of fields, and a count of what was really done with them.

@@ -134,7 +134,12 @@ fn shared_memory() -> Finding {
             if free >= ENOUGH {
                 (Verdict::Good, says)
             } else {
-                (Verdict::Fair, format!("{says}, and large pages may crash; give it more, or pass --disable-dev-shm-usage in browser.arguments"))
+                (
+                    Verdict::Fair,
+                    format!(
+                        "{says}, and large pages may crash; give it more, or pass --disable-dev-shm-usage in browser.arguments"
+                    ),
+                )
             }
         }
         Err(error) => (Verdict::Fair, format!("/dev/shm cannot be looked at: {error}")),
@@ -148,11 +153,19 @@ async fn render(engine: &Engine) -> Vec<Finding> {
     let request = Request::bytes(SAMPLE_APP).rendered(RenderMode::Always, options);
     let trial = match engine.extract(request).document().await {
         Ok(answer) if answer.document.text.contains("Mercury") => {
-            let picture = answer.rendered.as_ref().and_then(|rendered| rendered.pictures.first()).map_or(0, |picture| picture.bytes.len());
-            let says = format!("a sample was rendered in {:.0} ms, its start included, with a picture of {picture} bytes", answer.timing.total.as_secs_f64() * 1000.0);
+            let picture =
+                answer.rendered.as_ref().and_then(|rendered| rendered.pictures.first()).map_or(0, |picture| picture.bytes.len());
+            let says = format!(
+                "a sample was rendered in {:.0} ms, its start included, with a picture of {picture} bytes",
+                answer.timing.total.as_secs_f64() * 1000.0
+            );
             Finding { what: "render", verdict: Verdict::Good, says }
         }
-        Ok(_) => Finding { what: "render", verdict: Verdict::Bad, says: "a sample was rendered without what its script makes".to_owned() },
+        Ok(_) => Finding {
+            what: "render",
+            verdict: Verdict::Bad,
+            says: "a sample was rendered without what its script makes".to_owned(),
+        },
         Err(error) => Finding { what: "render", verdict: Verdict::Bad, says: error.to_string() },
     };
     let mut findings = vec![trial];
@@ -178,7 +191,10 @@ fn fonts() -> Finding {
     let (verdict, says) = if there {
         (Verdict::Good, "the system has some")
     } else {
-        (Verdict::Fair, "the system has none, so pictures show boxes for letters; on Debian: apt-get install fonts-liberation fonts-noto")
+        (
+            Verdict::Fair,
+            "the system has none, so pictures show boxes for letters; on Debian: apt-get install fonts-liberation fonts-noto",
+        )
     };
     Finding { what: "fonts", verdict, says: says.to_owned() }
 }

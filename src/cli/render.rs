@@ -91,7 +91,10 @@ impl BrowserArgs {
 fn actions(path: &Path) -> Result<Vec<Action>, Exit> {
     let text = std::fs::read_to_string(path).map_err(|error| Exit::unreadable(path.display(), &error))?;
     serde_json::from_str(&text).map_err(|error| {
-        Exit::usage(format!("{} is no list of actions: {error}; `eventmesh render --actions-schema` says what one is", path.display()))
+        Exit::usage(format!(
+            "{} is no list of actions: {error}; `eventmesh render --actions-schema` says what one is",
+            path.display()
+        ))
     })
 }
 
@@ -104,10 +107,13 @@ fn wait(text: &str) -> Result<Wait, String> {
         ("selector", Some(selector)) => Ok(Wait::Selector(selector.to_owned())),
         ("function", Some(script)) => Ok(Wait::Function(script.to_owned())),
         ("response", Some(part)) => Ok(Wait::Response(part.to_owned())),
-        ("time", Some(millis)) => {
-            millis.parse().map(|millis| Wait::Time(Duration::from_millis(millis))).map_err(|_| format!("{millis} is no number of milliseconds"))
+        ("time", Some(millis)) => millis
+            .parse()
+            .map(|millis| Wait::Time(Duration::from_millis(millis)))
+            .map_err(|_| format!("{millis} is no number of milliseconds")),
+        _ => {
+            Err("settled, load, dom, selector:CSS, function:JS, response:PART-OF-URL and time:MILLISECONDS are known".to_owned())
         }
-        _ => Err("settled, load, dom, selector:CSS, function:JS, response:PART-OF-URL and time:MILLISECONDS are known".to_owned()),
     }
 }
 

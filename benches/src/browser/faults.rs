@@ -76,9 +76,21 @@ async fn measure() -> Result<Report, Error> {
         back.push(began.elapsed());
     }
     let ms = |list: &mut Vec<Duration>, quantile| percentile(list, quantile).as_secs_f64() * 1e3;
-    report.row([("what", json!("a killed renderer to the start of another, ms")), ("p50", json!(ms(&mut again, 0.5))), ("p95", json!(ms(&mut again, 0.95)))]);
-    report.row([("what", json!("a killed renderer told, and the next page rendered, ms")), ("p50", json!(ms(&mut fresh, 0.5))), ("p95", json!(ms(&mut fresh, 0.95)))]);
-    report.row([("what", json!("a killed browser to the next page, ms")), ("p50", json!(ms(&mut back, 0.5))), ("p95", json!(ms(&mut back, 0.95)))]);
+    report.row([
+        ("what", json!("a killed renderer to the start of another, ms")),
+        ("p50", json!(ms(&mut again, 0.5))),
+        ("p95", json!(ms(&mut again, 0.95))),
+    ]);
+    report.row([
+        ("what", json!("a killed renderer told, and the next page rendered, ms")),
+        ("p50", json!(ms(&mut fresh, 0.5))),
+        ("p95", json!(ms(&mut fresh, 0.95))),
+    ]);
+    report.row([
+        ("what", json!("a killed browser to the next page, ms")),
+        ("p50", json!(ms(&mut back, 0.5))),
+        ("p95", json!(ms(&mut back, 0.95))),
+    ]);
     report.at_most("another renderer after a killed one, ms p95", ms(&mut again, 0.95), 100.0);
     report.at_most("the next page after a killed renderer, ms p95", ms(&mut fresh, 0.95), 250.0);
     report.at_most("the next page after a killed browser, ms p95", ms(&mut back, 0.95), 1_000.0);
@@ -99,7 +111,11 @@ async fn measure() -> Result<Report, Error> {
         noticed.push(began.elapsed());
         render(&engine, site.url("static"), short()).document().await?;
     }
-    report.row([("what", json!("a dead zygote to the start of another browser, ms")), ("p50", json!(ms(&mut noticed, 0.5))), ("most", json!(ms(&mut noticed, 1.0)))]);
+    report.row([
+        ("what", json!("a dead zygote to the start of another browser, ms")),
+        ("p50", json!(ms(&mut noticed, 0.5))),
+        ("most", json!(ms(&mut noticed, 1.0))),
+    ]);
     report.at_most("a dead zygote is noticed, ms, most", ms(&mut noticed, 1.0), 5_000.0);
     engine.shutdown(Duration::from_secs(5)).await;
     report.at_most("processes left", (processes("renderer").len() + processes("browser").len()) as f64, 0.0);

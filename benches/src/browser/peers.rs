@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use eventmesh::Config;
-use eventmesh::render::{Rendered, RenderOptions, SandboxPolicy, Status, Wait};
+use eventmesh::render::{RenderOptions, Rendered, SandboxPolicy, Status, Wait};
 use eventmesh_chaos::pages::{BUILT, Pages, SETTLING};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -81,7 +81,9 @@ async fn measure() -> Result<Report, Error> {
 
     let (mut launches, mut confined) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        for (change, times) in [(open as fn(&mut Config), &mut launches), (|config: &mut Config| config.browser.pages = 1, &mut confined)] {
+        for (change, times) in
+            [(open as fn(&mut Config), &mut launches), (|config: &mut Config| config.browser.pages = 1, &mut confined)]
+        {
             let began = Instant::now();
             let engine = engine(change).await?;
             render(&engine, site.url("static"), loaded()).document().await?;
@@ -107,7 +109,8 @@ async fn measure() -> Result<Report, Error> {
     let mix = actions(mix.into())?;
     let verify = actions(json!([{"action": "evaluate", "script": "verify()"}]))?;
     let chain = actions((1..=20).map(|i| json!({"action": "click", "selector": format!("#c{i}")})).collect())?;
-    let (mut jobs, mut forms, mut form_jobs, mut chains, mut settled) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut jobs, mut forms, mut form_jobs, mut chains, mut settled) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let job = async |name: &str, options: RenderOptions| -> Result<(Duration, Box<Rendered>), Error> {
         // The page after it is made ready meanwhile, as it is between two requests of a load that one worker can bear.
         tokio::time::sleep(Duration::from_millis(150)).await;
@@ -145,7 +148,12 @@ async fn measure() -> Result<Report, Error> {
         ("whole job, 20 actions", ms(&mut form_jobs), figures("form_job")),
     ];
     for (what, ours, (playwright, puppeteer)) in rows {
-        report.row([("what", json!(what)), ("ms", json!(ours)), ("playwright_ms", json!(playwright)), ("puppeteer_ms", json!(puppeteer))]);
+        report.row([
+            ("what", json!(what)),
+            ("ms", json!(ours)),
+            ("playwright_ms", json!(playwright)),
+            ("puppeteer_ms", json!(puppeteer)),
+        ]);
     }
     report.row([("what", json!("launch to first content, with Chromium's sandbox")), ("ms", json!(ms(&mut confined)))]);
     report.row([("what", json!("whole job, no actions, until settled")), ("ms", json!(ms(&mut settled)))]);
@@ -161,7 +169,13 @@ async fn measure() -> Result<Report, Error> {
     Ok(report)
 }
 
-async fn settling(report: &mut Report, engine: &eventmesh::Engine, site: &Pages, names: &[&str], peer: &Value) -> Result<(), Error> {
+async fn settling(
+    report: &mut Report,
+    engine: &eventmesh::Engine,
+    site: &Pages,
+    names: &[&str],
+    peer: &Value,
+) -> Result<(), Error> {
     let clock = actions(json!([{"action": "evaluate", "script": "performance.timeOrigin + performance.now()"}]))?;
     let (mut beyond, mut faster, mut complete, mut theirs) = (Vec::new(), Vec::new(), 0_u32, 0_u32);
     for name in names {

@@ -52,10 +52,18 @@ async fn measure() -> Result<Report, Error> {
     let (first, last) = (percentile(&mut first, 0.5), percentile(&mut last, 0.5));
     let after_first = weights.iter().find(|(number, _)| *number >= 100).map_or(1, |(_, weight)| *weight);
     let end = weights.last().map_or(0, |(_, weight)| *weight);
-    report.row([("first_500_ms", json!(first.as_secs_f64() * 1e3)), ("last_500_ms", json!(last.as_secs_f64() * 1e3)), ("failed", json!(failed))]);
+    report.row([
+        ("first_500_ms", json!(first.as_secs_f64() * 1e3)),
+        ("last_500_ms", json!(last.as_secs_f64() * 1e3)),
+        ("failed", json!(failed)),
+    ]);
     report.at_most("pages that failed", f64::from(failed), 0.0);
     report.at_most("median navigation of the last 500, of the first", last.as_secs_f64() / first.as_secs_f64(), 1.2);
-    report.at_most("PSS of the browser's processes at the end, of that after the first 100", end as f64 / after_first as f64, 1.2);
+    report.at_most(
+        "PSS of the browser's processes at the end, of that after the first 100",
+        end as f64 / after_first as f64,
+        1.2,
+    );
     if let Some(idle) = idle {
         // One page is ready in it.
         report.at_most("PSS of a browser with one spare page, MB", idle as f64 / 1e6, 140.0);

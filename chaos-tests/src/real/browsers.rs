@@ -65,7 +65,9 @@ impl BrowserTarget {
     /// The processes of its browsers: those whose profile lies in its scratch directory, and those of their groups.
     fn family(&self) -> Vec<Pid> {
         let text = |pid: i32, name: &str| {
-            std::fs::read(format!("/proc/{pid}/{name}")).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+            std::fs::read(format!("/proc/{pid}/{name}"))
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+                .unwrap_or_default()
         };
         let entries = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
         let pids: Vec<i32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();

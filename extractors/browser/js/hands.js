@@ -195,15 +195,16 @@
     if (op.outcome) return;
     op.outcome = { why, by };
     batch.halted = true;
-    // Nothing that is typed from now on may reach anybody.
+    // Nothing that is typed from now on may reach anybody. What is still to come of this batch is stopped, too: it ends when
+    // the browser has done all that it was told.
     deep()?.blur?.();
-    batch.done();
   };
   const inPage = (op) => {
     op.began = performance.now();
-    const result = pageOps[op.kind](op);
+    let result;
+    try { result = pageOps[op.kind](op); } catch (error) { result = { why: 'failed', by: String(error.message ?? error) }; }
     op.outcome = result ?? { ok: true };
-    if (op.outcome.why) { batch.halted = true; batch.done(); }
+    if (op.outcome.why) batch.halted = true;
   };
   // Everything before `index` that is done within the page itself is due.
   const due = (index) => {
@@ -213,6 +214,7 @@
     }
   };
   const complete = (op) => {
+    if (!batch) return;
     if (!op.outcome) op.outcome = { ok: true };
     if (batch.ops.every((other) => other.outcome || other.page)) batch.done();
   };
@@ -335,6 +337,7 @@
   };
   const PICKED = new Set(['color', 'date', 'datetime-local', 'month', 'range', 'time', 'week']);
   const leads = (op) => {
+    if (op.enters) return true;
     const link = op.element?.closest?.('a[href]');
     if (link) return !link.getAttribute('href').startsWith('#');
     const button = op.element?.closest?.('button, input');
@@ -378,13 +381,13 @@
       taken.push(op);
       places.push(at.x === undefined || at.done ? null : [at.x, at.y]);
       // What moves everything else ends the batch, and so does what is waited for.
-      if ((op.kind === 'scroll' && !(op.element && place(op.element)?.whole)) || op.kind === 'hover' || (op.presses && leads(op))) break;
+      if ((op.kind === 'scroll' && !(op.element && place(op.element)?.whole)) || op.kind === 'hover' || ((op.presses || op.keys) && leads(op))) break;
     }
     let resolve;
     const ended = new Promise((end) => { resolve = end; });
     batch = { ops: taken, halted: false, at: null, pressed: false, done: resolve, ended };
     if (taken.every((op) => op.page || op.outcome)) batch.done();
-    return { before, places, leads: Boolean(taken.at(-1)?.presses) && leads(taken.at(-1)) };
+    return { before, places, leads: Boolean(taken.at(-1)?.presses || taken.at(-1)?.keys) && leads(taken.at(-1)) };
   };
   const finish = async () => {
     const now = batch;

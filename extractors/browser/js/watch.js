@@ -114,6 +114,8 @@
   };
   const clear = (id) => { if (timers.delete(id)) look(); return never(id); };
   window.clearTimeout = function clearTimeout(id) { return clear(id); };
+  // Either clears both.
+  window.clearInterval = function clearInterval(id) { return clear(id); };
 
   // Frames are asked for one after the other for ever by whatever moves; a few of them may bring something.
   const frames = new Map();

@@ -1,9 +1,13 @@
 // Writes a document down as it is seen: what lies in open shadow roots stands where it is shown, and frames that `marks` names
-// leave a mark in their place. Runs in a world of its own.
-(() => {
+// leave a mark in their place. What is longer than `LIMIT` letters is refused here, before it is sent; halves of letters are mended.
+((limit) => {
+  const whole = (text) => {
+    if (text.length > limit) throw new Error('too long');
+    return text.toWellFormed();
+  };
   const special = [...document.querySelectorAll('*')].some((element) => element.shadowRoot) || document.querySelector('iframe, frame');
   const doctype = document.doctype ? '<!DOCTYPE html>' : '';
-  if (!special) return doctype + document.documentElement.outerHTML;
+  if (!special) return whole(doctype + document.documentElement.outerHTML);
   const copy = (node) => {
     if (node.nodeType !== 1) return node.cloneNode(false);
     if (node.tagName === 'SLOT' && node.getRootNode() !== document) {
@@ -22,5 +26,5 @@
     if (node.tagName === 'TEMPLATE') made.innerHTML = node.innerHTML;
     return made;
   };
-  return doctype + copy(document.documentElement).outerHTML;
-})()
+  return whole(doctype + copy(document.documentElement).outerHTML);
+})

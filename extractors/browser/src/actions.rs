@@ -292,13 +292,18 @@ impl What {
                 if (state.is_some() || text.is_some()) && selector.is_none() {
                     return Some("wait with state or text needs a selector".to_owned());
                 }
-                one("selector, time_ms, function and settled", &[selector.is_some(), time_ms.is_some(), function.is_some(), *settled])
+                one(
+                    "selector, time_ms, function and settled",
+                    &[selector.is_some(), time_ms.is_some(), function.is_some(), *settled],
+                )
             }
             Self::Press { key, .. } => keys::Chord::parse(key).err(),
             Self::Navigate { url } => crate::request::address(url).err(),
             Self::Select { values, .. } => values.is_empty().then(|| "select needs at least one value".to_owned()),
             Self::Upload { files, .. } => {
-                let bad = files.iter().find(|file| file.name.is_empty() || file.name.contains(['/', '\0']) || file.name.starts_with('.'));
+                let bad = files
+                    .iter()
+                    .find(|file| file.name.is_empty() || file.name.contains(['/', '\0']) || file.name.starts_with('.'));
                 bad.map(|file| format!("{:?} is no name of a file", file.name))
             }
             Self::Click { .. }

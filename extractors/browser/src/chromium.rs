@@ -83,7 +83,9 @@ impl Chromium {
             return match fitness(path) {
                 Fitness::Program => Ok(Self { path: path.to_owned(), found }),
                 Fitness::Nothing => Err(unfit("and is not there")),
-                Fitness::Script => Err(unfit("which is a script that starts it; name the program itself, which ends when it is told to")),
+                Fitness::Script => {
+                    Err(unfit("which is a script that starts it; name the program itself, which ends when it is told to"))
+                }
                 Fitness::Other => Err(unfit("and is no program")),
             };
         }

@@ -9,6 +9,7 @@
 
 mod policy;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ const DRAINING: usize = 2;
 const CANARY: Duration = Duration::from_millis(1_500);
 /// How long the service that starts browsers may take to come up.
 const UP: Duration = Duration::from_secs(1);
+/// Starts of one browser, before that counts as a failure.
+const STARTS: u32 = 3;
 /// A browser that lived this long has proved itself.
 const PROVEN: Duration = Duration::from_secs(1);
 /// A page of nothing.
@@ -56,8 +59,9 @@ struct Inner {
     host: ProcessHost,
     state: Mutex<State>,
     current: watch::Sender<Option<Arc<Browser>>>,
-    /// Somebody needs a browser.
+    /// Somebody needs a browser, and how many do.
     wanted: Notify,
+    waiting: AtomicUsize,
     /// The one in use is to be looked at now.
     suspected: Notify,
 }
@@ -74,6 +78,8 @@ struct State {
     used: Option<Instant>,
     running: bool,
     memory: u64,
+    /// Somebody asked for another browser.
+    asked: bool,
     /// Places for pages that are ready.
     spares: Vec<Weak<Spare>>,
 }
@@ -120,6 +126,7 @@ impl Fleet {
             state: Mutex::default(),
             current: watch::Sender::new(None),
             wanted: Notify::new(),
+            waiting: AtomicUsize::new(0),
             suspected: Notify::new(),
         };
         Self { inner: Arc::new(inner) }
@@ -145,7 +152,7 @@ impl Fleet {
             version: current.as_ref().map(|browser| browser.version.clone()),
             browser: current.as_ref().map(|browser| browser.number),
             started: state.started,
-            pages: current.as_ref().map_or(0, |browser| browser.pages.load(std::sync::atomic::Ordering::Relaxed)),
+            pages: current.as_ref().map_or(0, |browser| browser.pages.load(Ordering::Relaxed)),
             leases: current.as_ref().map_or(0, |browser| browser.leases()),
             draining: state.draining.len(),
             memory: state.memory,
@@ -158,8 +165,8 @@ impl Fleet {
 
     /// Asks for another browser to take over.
     pub fn recycle(&self) {
+        self.state().asked = true;
         self.inner.suspected.notify_one();
-        self.state().failure = None;
     }
 
     /// A place in the browser in use; waits until there is one.
@@ -167,6 +174,7 @@ impl Fleet {
         let mut current = self.inner.current.subscribe();
         self.state().used = Some(Instant::now());
         let asked = Instant::now();
+        let _waiting = Waiting::new(&self.inner.waiting);
         loop {
             if let Some(browser) = current.borrow_and_update().clone().filter(|browser| !browser.is_gone()) {
                 return Ok(browser.lease());
@@ -180,7 +188,10 @@ impl Fleet {
                     return Err(RenderError::Unavailable { why: why.clone(), retry_after });
                 }
                 if !state.running && asked.elapsed() >= UP {
-                    return Err(RenderError::Unavailable { why: "the browsers are being restarted".to_owned(), retry_after: Duration::from_secs(1) });
+                    return Err(RenderError::Unavailable {
+                        why: "the browsers are being restarted".to_owned(),
+                        retry_after: Duration::from_secs(1),
+                    });
                 }
             }
             match timeout_at(deadline.min(Instant::now() + UP), current.changed()).await {
@@ -215,7 +226,10 @@ impl Fleet {
             self.suspect();
             if self.is_current(&lease.browser) && !lease.browser.is_gone() {
                 drop(lease);
-                timeout_at(deadline, current.changed()).await.map_err(|_| RenderError::Deadline { doing: "waiting for a browser" })?.ok();
+                timeout_at(deadline, current.changed())
+                    .await
+                    .map_err(|_| RenderError::Deadline { doing: "waiting for a browser" })?
+                    .ok();
             }
         }
     }
@@ -249,6 +263,9 @@ impl Fleet {
                 () = &mut stopping => break,
                 () = self.inner.wanted.notified() => {}
             }
+            if self.inner.waiting.load(Ordering::Relaxed) == 0 {
+                continue;
+            }
             let started = tokio::select! {
                 biased;
                 () = &mut stopping => break,
@@ -266,10 +283,13 @@ impl Fleet {
                     };
                     if done == Idle::No {
                         // One that has served is followed at once, as long as nobody has to fear a loop.
-                        let delay = if born.elapsed() >= PROVEN { Duration::ZERO } else { backoff.after_crash(born.elapsed(), &mut rng) };
+                        let delay =
+                            if born.elapsed() >= PROVEN { Duration::ZERO } else { backoff.after_crash(born.elapsed(), &mut rng) };
                         // Those who wait have been told by the change.
-                        if !delay.is_zero() {
-                            sleep(delay).await;
+                        tokio::select! {
+                            biased;
+                            () = &mut stopping => break,
+                            () = sleep(delay) => {}
                         }
                         self.inner.wanted.notify_one();
                     }
@@ -302,18 +322,27 @@ impl Fleet {
         let known = self.state().unsandboxed.is_some();
         let sandboxed = spec.sandbox != SandboxPolicy::Off && !known;
         let began = Instant::now();
-        let browser = match Browser::start(&self.inner.host, spec, sandboxed, number).await {
-            Err(RenderError::Start { why }) if sandboxed && cannot_confine(&why) => {
-                if spec.sandbox == SandboxPolicy::Required {
-                    return Err(RenderError::Sandbox { why });
+        let mut tries = 1;
+        let browser = loop {
+            match Browser::start(&self.inner.host, spec, sandboxed, number).await {
+                Err(RenderError::Start { why }) if sandboxed && cannot_confine(&why) => {
+                    if spec.sandbox == SandboxPolicy::Required {
+                        return Err(RenderError::Sandbox { why });
+                    }
+                    tracing::warn!(%why, "Chromium cannot confine its own processes here, and runs without its sandbox");
+                    let browser = Browser::start(&self.inner.host, spec, false, number).await?;
+                    // Proven: without it, it comes up.
+                    self.state().unsandboxed = Some(why);
+                    break browser;
                 }
-                tracing::warn!(%why, "Chromium cannot confine its own processes here, and runs without its sandbox");
-                let browser = Browser::start(&self.inner.host, spec, false, number).await?;
-                // Proven: without it, it comes up.
-                self.state().unsandboxed = Some(why);
-                browser
+                // One start in some tens ends with a fault of Chromium's own, in threads that read the environment while others
+                // change it. That is no reason to let anybody wait.
+                Err(RenderError::Start { why }) if tries < STARTS => {
+                    tracing::warn!(%why, tries, "Chromium ended in its own start, and is started again");
+                    tries += 1;
+                }
+                started => break started?,
             }
-            started => started?,
         };
         // What cannot bring a page of nothing is no browser.
         if canary == Canary::First && self.canary(&browser, spec.limits.start).await.is_none() {
@@ -329,13 +358,10 @@ impl Fleet {
     async fn canary(&self, browser: &Arc<Browser>, within: Duration) -> Option<Duration> {
         let began = Instant::now();
         let call = within.min(self.inner.spec.limits.call.max(within));
-        let look = async {
-            let (context, target, _popups) = browser.context(call).await.ok()?;
-            let said = self.sing(browser, &target, call).await;
-            browser.dispose(&context, CANARY).await;
-            said
-        };
-        timeout(within, look).await.ok().flatten().map(|()| began.elapsed())
+        let opened = timeout(within, browser.context(call)).await;
+        // The context ends with this function, whatever comes of it.
+        let (_context, target, _popups) = opened.ok()?.ok()?;
+        timeout(within, self.sing(browser, &target, call)).await.ok().flatten().map(|()| began.elapsed())
     }
 
     async fn sing(&self, browser: &Arc<Browser>, target: &str, within: Duration) -> Option<()> {
@@ -347,13 +373,17 @@ impl Fleet {
             session.call(&NavigateParams::new(SONG), within).await.ok()?;
             while let Some(event) = events.next().await {
                 let there = event.method == "Page.loadEventFired";
-                if there && script::evaluate(&session, "document.body.innerText".to_owned(), None, within).await.ok()?.as_str() == Some("canary") {
+                if there
+                    && script::evaluate(&session, "document.body.innerText".to_owned(), None, within).await.ok()?.as_str()
+                        == Some("canary")
+                {
                     return Some(());
                 }
             }
             None
         };
-        let sung = timeout(within, sung).await.ok().flatten();
+        // Within this, so that the session is let go of in any case.
+        let sung = timeout(within.mul_f64(0.9), sung).await.ok().flatten();
         browser.connection().forget(&session);
         sung
     }
@@ -391,12 +421,15 @@ impl Fleet {
                 continue;
             }
             let memory = if looks % WEIGHED == 1 { self.weigh(&browser).await } else { None };
-            let pages = browser.pages.load(std::sync::atomic::Ordering::Relaxed);
+            let pages = browser.pages.load(Ordering::Relaxed);
             let mut verdict = record.see(Seen { pages, memory, canary: Some(canary) });
             if canary.is_none() && verdict.is_none() {
                 // A second look at once: whoever waits for a page waits in vain.
                 let canary = self.canary(&browser, CANARY).await;
                 verdict = record.see(Seen { pages, memory: None, canary: Some(canary) });
+            }
+            if std::mem::take(&mut self.state().asked) {
+                verdict = verdict.or(Some(Retirement::Asked));
             }
             let Some(reason) = verdict else { continue };
             match self.start(Canary::First).await {
@@ -426,7 +459,10 @@ impl Fleet {
 
     fn is_idle(&self, browser: &Arc<Browser>) -> bool {
         let unused = self.state().used.is_none_or(|used| used.elapsed() >= self.inner.spec.limits.idle);
-        let spare = |place: &Arc<Spare>| place.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let spare = |place: &Arc<Spare>| {
+            let page = place.lock().unwrap_or_else(PoisonError::into_inner);
+            page.as_ref().is_some_and(|page| Arc::ptr_eq(page.browser(), browser))
+        };
         unused && browser.leases() <= self.spares().iter().filter(|place| spare(place)).count()
     }
 
@@ -528,6 +564,22 @@ enum Idle {
     No,
 }
 
+/// One who waits for a browser.
+struct Waiting<'f>(&'f AtomicUsize);
+
+impl<'f> Waiting<'f> {
+    fn new(count: &'f AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// However the service ends, nobody waits for it in vain, and no browser stays.
 struct Stopped(Fleet);
 
@@ -546,7 +598,14 @@ impl Drop for Stopped {
 
 /// Whether what Chromium said means that its sandbox cannot work here.
 fn cannot_confine(said: &str) -> bool {
-    ["No usable sandbox", "sandbox_host_linux", "Failed to move to new namespace", "setuid sandbox", "Running as root without --no-sandbox", "zygote_host_impl_linux"]
-        .iter()
-        .any(|words| said.contains(words))
+    [
+        "No usable sandbox",
+        "sandbox_host_linux",
+        "Failed to move to new namespace",
+        "setuid sandbox",
+        "Running as root without --no-sandbox",
+        "zygote_host_impl_linux",
+    ]
+    .iter()
+    .any(|words| said.contains(words))
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use chromiumoxide_cdp::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
 use chromiumoxide_cdp::cdp::browser_protocol::target::{
-    CloseTargetParams, CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams, SetDiscoverTargetsParams, TargetId,
+    CloseTargetParams, CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams, SetDiscoverTargetsParams,
+    TargetId,
 };
 use eventmesh_actors::process::{Process, ProcessHost, ProcessSpec, Streams};
 use eventmesh_actors::{Interrupt, KernelMemory, spawn_named};
@@ -76,7 +77,12 @@ struct TargetInfo {
 
 impl Browser {
     /// Starts one and waits until it answers.
-    pub(crate) async fn start(host: &ProcessHost, spec: &BrowserSpec, sandboxed: bool, number: u64) -> Result<Arc<Self>, RenderError> {
+    pub(crate) async fn start(
+        host: &ProcessHost,
+        spec: &BrowserSpec,
+        sandboxed: bool,
+        number: u64,
+    ) -> Result<Arc<Self>, RenderError> {
         let mut process = host.spawn(&process(spec, sandboxed), &format!("browser#{number}")).await?;
         let start = |why: String| RenderError::Start { why };
         let socket = process.take_socket().ok_or_else(|| start("it has no socket".to_owned()))?;
@@ -175,25 +181,24 @@ impl Browser {
         told(&self.said)
     }
 
-    /// A context of its own, with an empty page: their ids. Popups of it are told to the receiver.
-    pub(crate) async fn context(&self, within: Duration) -> Result<(String, String, mpsc::Receiver<String>), RenderError> {
+    /// A context of its own, with an empty page, and the id of that. Popups of it are told to the receiver.
+    pub(crate) async fn context(
+        self: &Arc<Self>,
+        within: Duration,
+    ) -> Result<(Context, String, mpsc::Receiver<String>), RenderError> {
         self.pages.fetch_add(1, Ordering::Relaxed);
         let root = self.session();
         let create = CreateBrowserContextParams { dispose_on_detach: Some(true), ..CreateBrowserContextParams::default() };
         let context = root.call(&create, within).await?.browser_context_id;
+        let context = Context { browser: Arc::clone(self), id: context.inner().clone(), kept: false };
         let (tell, told) = mpsc::channel(POPUPS);
-        self.contexts().insert(context.inner().clone(), tell);
+        self.contexts().insert(context.id.clone(), tell);
         let mut target = CreateTargetParams::new("about:blank");
-        target.browser_context_id = Some(context.clone());
+        target.browser_context_id = Some(BrowserContextId::from(context.id.clone()));
         target.width = Some(1280);
         target.height = Some(800);
-        match root.call(&target, within).await {
-            Ok(target) => Ok((context.inner().clone(), target.target_id.inner().clone(), told)),
-            Err(error) => {
-                self.dispose(context.inner(), CLOSE).await;
-                Err(error.into())
-            }
-        }
+        let target = root.call(&target, within).await?.target_id.inner().clone();
+        Ok((context, target, told))
     }
 
     /// Ends a context with all that is in it. Returns whether the browser has said so.
@@ -250,6 +255,34 @@ impl Browser {
         if let Some(process) = process {
             process.stop().await;
         }
+    }
+}
+
+/// A context that ends with whoever has it, unless it is kept.
+#[derive(Debug)]
+pub(crate) struct Context {
+    browser: Arc<Browser>,
+    id: String,
+    kept: bool,
+}
+
+impl Context {
+    /// Its id, for whoever sees to its end from now on.
+    pub(crate) fn keep(mut self) -> String {
+        self.kept = true;
+        std::mem::take(&mut self.id)
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if self.kept || self.browser.is_gone() || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let (browser, id) = (Arc::clone(&self.browser), std::mem::take(&mut self.id));
+        spawn_named("context's end", async move {
+            browser.dispose(&id, CLOSE).await;
+        });
     }
 }
 

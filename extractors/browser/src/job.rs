@@ -14,7 +14,8 @@ use chromiumoxide_cdp::cdp::browser_protocol::network::{
     CookieParam, GetCookiesParams, Headers, ResourceType, SetCookiesParams, SetExtraHttpHeadersParams,
 };
 use chromiumoxide_cdp::cdp::browser_protocol::page::{
-    CaptureScreenshotFormat, CaptureScreenshotParams, FrameId, GetLayoutMetricsParams, NavigateParams, PrintToPdfParams, Viewport as Clip,
+    CaptureScreenshotFormat, CaptureScreenshotParams, FrameId, GetLayoutMetricsParams, NavigateParams, PrintToPdfParams,
+    Viewport as Clip,
 };
 use chromiumoxide_cdp::cdp::js_protocol::runtime::CallFunctionOnParams;
 use eventmesh_actors::Progress;
@@ -25,21 +26,27 @@ use crate::blocklist;
 use crate::cdp::CdpError;
 use crate::error::RenderError;
 use crate::page::settle::settle;
-use crate::page::{Page, Served, block, settled};
+use crate::page::{Page, Served, Wishes, block, settled};
 use crate::request::{
-    Cookie, Picture, PictureFormat, RenderRequest, RenderSource, RenderTiming, Rendered, Screenshot, SettleReason, Settled, Viewport,
+    Cookie, Picture, PictureFormat, RenderRequest, RenderSource, RenderTiming, Rendered, Screenshot, SettleReason, Settled,
+    Viewport,
 };
 use crate::script::{self, ScriptError};
 
 /// How often a page's memory is looked at while it works.
 const LOOK: Duration = Duration::from_millis(250);
 /// Pixels of one picture.
-const PIXELS: f64 = 50_000_000.0;
+const PIXELS: f64 = 25_000_000.0;
 /// Where a page from memory is, if it does not say.
 const NOWHERE: &str = "http://page.invalid/";
 
 /// Renders, and sees meanwhile that the page does not take more than it may.
-pub(crate) async fn render(page: &Page, request: &RenderRequest, deadline: Instant, progress: &Progress) -> Result<Rendered, RenderError> {
+pub(crate) async fn render(
+    page: &Page,
+    request: &RenderRequest,
+    deadline: Instant,
+    progress: &Progress,
+) -> Result<Rendered, RenderError> {
     tokio::select! {
         biased;
         rendered = steps(page, request, deadline, progress) => rendered,
@@ -99,7 +106,11 @@ async fn steps(page: &Page, request: &RenderRequest, deadline: Instant, progress
     }
     let mut pictures = performed.pictures;
     if let Some(wanted) = &request.options.screenshot {
-        pictures.push(Picture { action: None, format: wanted.format, bytes: picture(page, wanted, request.options.viewport, deadline).await? });
+        pictures.push(Picture {
+            action: None,
+            format: wanted.format,
+            bytes: picture(page, wanted, request.options.viewport, deadline).await?,
+        });
     }
     let pdf = if request.options.pdf { Some(print(page, deadline).await?) } else { None };
     let html = if request.options.html { content(page, deadline).await? } else { String::new() };
@@ -127,6 +138,7 @@ async fn steps(page: &Page, request: &RenderRequest, deadline: Instant, progress
         rendered.status = state.status.filter(|_| matches!(request.source, RenderSource::Url(_)));
         rendered.content_type = state.content_type.take();
         rendered.console = if request.options.console { std::mem::take(&mut state.console) } else { Vec::new() };
+        state.log = false;
         rendered.network = std::mem::take(&mut state.network);
         rendered.dialogs = std::mem::take(&mut state.dialogs);
         rendered.popups = std::mem::take(&mut state.popups);
@@ -143,6 +155,7 @@ async fn prepare(page: &Page, request: &RenderRequest) -> Result<(), RenderError
     let within = page.limits.call;
     let mut batch = page.session.batch();
     let mut waits = Vec::new();
+    let mut wishes = Wishes::default();
     page.shared.state.send_modify(|state| {
         state.log = request.options.network;
         state.responses = matches!(request.options.wait, crate::request::Wait::Response(_)).then(Vec::new);
@@ -156,6 +169,7 @@ async fn prepare(page: &Page, request: &RenderRequest) -> Result<(), RenderError
         let mut identity = SetUserAgentOverrideParams::new(request.options.user_agent.clone().unwrap_or_default());
         identity.accept_language.clone_from(&request.options.locale);
         waits.push(settled(batch.add(&identity), within));
+        wishes.identity = Some(identity);
     }
     if let Some(locale) = &request.options.locale {
         let set = SetLocaleOverrideParams { locale: Some(locale.replace('-', "_")) };
@@ -166,9 +180,11 @@ async fn prepare(page: &Page, request: &RenderRequest) -> Result<(), RenderError
     }
     if !request.options.javascript {
         waits.push(settled(batch.add(&SetScriptExecutionDisabledParams::new(true)), within));
+        wishes.no_scripts = true;
     }
     if !request.options.headers.is_empty() {
-        let headers: serde_json::Map<_, _> = request.options.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+        let headers: serde_json::Map<_, _> =
+            request.options.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
         waits.push(settled(batch.add(&SetExtraHttpHeadersParams::new(Headers::new(serde_json::Value::from(headers)))), within));
     }
     if !request.options.cookies.is_empty() {
@@ -178,7 +194,9 @@ async fn prepare(page: &Page, request: &RenderRequest) -> Result<(), RenderError
     }
     if !request.options.block_defaults || !request.options.block.is_empty() {
         let defaults = blocklist::DEFAULT.iter().copied().filter(|_| request.options.block_defaults);
-        waits.push(settled(batch.add(&block(defaults.chain(request.options.block.iter().map(String::as_str)))), within));
+        let block = block(defaults.chain(request.options.block.iter().map(String::as_str)));
+        waits.push(settled(batch.add(&block), within));
+        wishes.block = Some(block);
     }
     if let RenderSource::Html { html, content_type, .. } = &request.source {
         let content_type = content_type.clone().unwrap_or_else(|| "text/html".to_owned());
@@ -188,6 +206,7 @@ async fn prepare(page: &Page, request: &RenderRequest) -> Result<(), RenderError
         pattern.request_stage = Some(RequestStage::Request);
         waits.push(settled(batch.add(&EnableFetch { patterns: Some(vec![pattern]), handle_auth_requests: None }), within));
     }
+    page.wish(wishes);
     if waits.is_empty() {
         return Ok(());
     }
@@ -195,7 +214,9 @@ async fn prepare(page: &Page, request: &RenderRequest) -> Result<(), RenderError
     for wait in waits {
         wait.await.map_err(|error| match error {
             // What the browser does not take is the caller's: a time zone, a pattern, a cookie.
-            CdpError::Refused { method, message } => RenderError::Request(format!("the browser refuses a setting ({method}): {message}")),
+            CdpError::Refused { method, message } => {
+                RenderError::Request(format!("the browser refuses a setting ({method}): {message}"))
+            }
             error => error.into(),
         })?;
     }
@@ -247,6 +268,10 @@ pub(crate) async fn go(page: &Page, url: &str, deadline: Instant) -> Result<(), 
         let download = answer.is_download == Some(true) || !page.shared.state.borrow().downloads.is_empty();
         return Err(if download { RenderError::Download } else { RenderError::Load { why } });
     }
+    if answer.loader_id.is_none() {
+        // Only another place in the same document: it stays as it was.
+        page.shared.state.send_modify(|state| state.stay());
+    }
     if let Some(loader) = answer.loader_id {
         // What was heard meanwhile of that very document stays.
         page.shared.state.send_modify(|state| {
@@ -275,7 +300,12 @@ fn left(deadline: Instant) -> Duration {
 }
 
 /// A picture of the page, of what its window shows, or of one element.
-pub(crate) async fn picture(page: &Page, wanted: &Screenshot, viewport: Viewport, deadline: Instant) -> Result<Vec<u8>, RenderError> {
+pub(crate) async fn picture(
+    page: &Page,
+    wanted: &Screenshot,
+    viewport: Viewport,
+    deadline: Instant,
+) -> Result<Vec<u8>, RenderError> {
     let mut capture = CaptureScreenshotParams::default();
     capture.format = Some(match wanted.format {
         PictureFormat::Png => CaptureScreenshotFormat::Png,
@@ -286,7 +316,8 @@ pub(crate) async fn picture(page: &Page, wanted: &Screenshot, viewport: Viewport
     let mut clip = None;
     if let Some(selector) = &wanted.selector {
         let (session, world) = page.world(&page.frame).await?;
-        let expression = format!("hands.box({}, {})", script::literal(selector), left(deadline).min(Duration::from_secs(5)).as_millis());
+        let expression =
+            format!("hands.box({}, {})", script::literal(selector), left(deadline).min(Duration::from_secs(5)).as_millis());
         let found = script::evaluate(&session, expression, Some(world), left(deadline)).await.map_err(RenderError::from)?;
         let number = |name: &str| found[name].as_f64().unwrap_or(0.0);
         if let Some(why) = found["why"].as_str() {
@@ -298,10 +329,13 @@ pub(crate) async fn picture(page: &Page, wanted: &Screenshot, viewport: Viewport
         let size = metrics.css_content_size;
         clip = Some((0.0, 0.0, size.width.max(1.0), size.height.max(1.0)));
     }
-    let (width, height) = clip.map_or((f64::from(viewport.width), f64::from(viewport.height)), |(.., width, height)| (width, height));
+    let (width, height) =
+        clip.map_or((f64::from(viewport.width), f64::from(viewport.height)), |(.., width, height)| (width, height));
     let pixels = width * height * viewport.scale * viewport.scale;
     if pixels > PIXELS {
-        return Err(RenderError::TooMuch { what: format!("a picture of {width:.0} by {height:.0} pixels; 50 million are allowed") });
+        return Err(RenderError::TooMuch {
+            what: format!("a picture of {width:.0} by {height:.0} pixels; 25 million are allowed"),
+        });
     }
     if let Some((x, y, width, height)) = clip {
         capture.clip = Some(Clip { x, y, width: width.max(1.0), height: height.max(1.0), scale: 1.0 });
@@ -329,9 +363,7 @@ fn late(doing: &'static str) -> impl Fn(CdpError) -> RenderError {
 }
 
 fn decode(data: &str) -> Result<Vec<u8>, RenderError> {
-    BASE64
-        .decode(data)
-        .map_err(|error| CdpError::Garbage { method: "a picture".to_owned(), why: error.to_string() }.into())
+    BASE64.decode(data).map_err(|error| CdpError::Garbage { method: "a picture".to_owned(), why: error.to_string() }.into())
 }
 
 /// The page's content as HTML, with what lies in open shadow roots and in frames.
@@ -360,11 +392,16 @@ pub(crate) async fn content(page: &Page, deadline: Instant) -> Result<String, Re
             continue;
         }
         let Some(session) = page.session_at(frame.session) else { continue };
-        let inner = written(page, &session, Some(frame.id), left(deadline).min(FRAME)).await.unwrap_or_default();
+        // A frame that does not answer is left out.
+        let inner = script::evaluate(&session, writing(page), Some(frame.id), left(deadline).min(FRAME)).await;
+        let inner = inner.ok().and_then(|inner| inner.as_str().map(str::to_owned)).unwrap_or_default();
+        if (html.len() + inner.len()) as u64 > page.limits.content {
+            return Err(too_long(page));
+        }
         html = html.replacen(&mark, &format!("<div>{}</div>", body(&inner)), 1);
     }
     if html.len() as u64 > page.limits.content {
-        return Err(RenderError::TooMuch { what: format!("{} MiB of content", html.len() >> 20) });
+        return Err(too_long(page));
     }
     Ok(html)
 }
@@ -374,9 +411,23 @@ const FRAME: Duration = Duration::from_secs(1);
 /// How long a page may take before whatever it does is ended.
 const PATIENT: Duration = Duration::from_secs(2);
 
-async fn written(page: &Page, session: &crate::cdp::Session, world: Option<i64>, within: Duration) -> Result<String, RenderError> {
+/// What writes a document down, but no more than is allowed.
+fn writing(page: &Page) -> String {
+    format!("({})({})", script::WRITE.trim_end(), page.limits.content)
+}
+
+fn too_long(page: &Page) -> RenderError {
+    RenderError::TooMuch { what: format!("more than {} MiB of content", page.limits.content >> 20) }
+}
+
+async fn written(
+    page: &Page,
+    session: &crate::cdp::Session,
+    world: Option<i64>,
+    within: Duration,
+) -> Result<String, RenderError> {
     let text = |value: serde_json::Value| value.as_str().map(str::to_owned).unwrap_or_default();
-    match script::evaluate(session, script::WRITE.to_owned(), world, within.min(PATIENT)).await {
+    match script::evaluate(session, writing(page), world, within.min(PATIENT)).await {
         Ok(value) => Ok(text(value)),
         Err(ScriptError::Cdp(CdpError::Deadline { .. })) => {
             // A script that does not end is ended; the page is then as it is.
@@ -384,15 +435,16 @@ async fn written(page: &Page, session: &crate::cdp::Session, world: Option<i64>,
                 .await
                 .map_err(|_| RenderError::Deadline { doing: "stopping a script that does not end" })?
                 .map_err(late("stopping a script that does not end"))?;
-            script::evaluate(session, script::WRITE.to_owned(), world, PATIENT)
+            script::evaluate(session, writing(page), world, PATIENT)
                 .await
                 .map(text)
                 .map_err(|_| RenderError::Deadline { doing: "being written down" })
         }
         // It went elsewhere at this very moment: as it is there.
         Err(ScriptError::WorldGone) => {
-            script::evaluate(&page.session, script::WRITE.to_owned(), None, within.min(PATIENT)).await.map(text).map_err(RenderError::from)
+            script::evaluate(&page.session, writing(page), None, within.min(PATIENT)).await.map(text).map_err(RenderError::from)
         }
+        Err(ScriptError::Thrown(why)) if why.contains("too long") => Err(too_long(page)),
         Err(error) => Err(error.into()),
     }
 }

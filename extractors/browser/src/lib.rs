@@ -22,8 +22,8 @@ pub use error::RenderError;
 pub use fleet::{Fleet, FleetSnapshot, Retirement};
 pub use launcher::{LAUNCHER_ARGUMENT, launch};
 pub use request::{
-    ConsoleMessage, Cookie, Dialog, Extract, NetworkEntry, Picture, PictureFormat, RenderOptions, RenderRequest, RenderSource, RenderTiming, Rendered,
-    Screenshot, SettleReason, Settled, Viewport, Wait,
+    ConsoleMessage, Cookie, Dialog, Extract, NetworkEntry, Picture, PictureFormat, RenderOptions, RenderRequest, RenderSource,
+    RenderTiming, Rendered, Screenshot, SettleReason, Settled, Viewport, Wait,
 };
 pub use spec::{BrowserLimits, BrowserSpec, LauncherProgram, SandboxPolicy};
 pub use worker::{BrowserWorker, RenderJob};

@@ -4,6 +4,7 @@ pub(crate) mod settle;
 pub(crate) mod state;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,9 +12,14 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use chromiumoxide_cdp::cdp::browser_protocol::browser::{BrowserContextId, SetDownloadBehaviorBehavior, SetDownloadBehaviorParams};
+use chromiumoxide_cdp::cdp::browser_protocol::browser::{
+    BrowserContextId, SetDownloadBehaviorBehavior, SetDownloadBehaviorParams,
+};
 use chromiumoxide_cdp::cdp::browser_protocol::dom::DescribeNodeParams;
-use chromiumoxide_cdp::cdp::browser_protocol::fetch::{ContinueRequestParams, FulfillRequestParams, HeaderEntry, RequestId as FetchId};
+use chromiumoxide_cdp::cdp::browser_protocol::emulation::{SetScriptExecutionDisabledParams, SetUserAgentOverrideParams};
+use chromiumoxide_cdp::cdp::browser_protocol::fetch::{
+    ContinueRequestParams, FulfillRequestParams, HeaderEntry, RequestId as FetchId,
+};
 use chromiumoxide_cdp::cdp::browser_protocol::inspector::EnableParams as EnableInspector;
 use chromiumoxide_cdp::cdp::browser_protocol::network::{
     BlockPattern, EnableParams as EnableNetwork, SetBlockedUrLsParams, SetBypassServiceWorkerParams,
@@ -22,7 +28,9 @@ use chromiumoxide_cdp::cdp::browser_protocol::page::{
     AddScriptToEvaluateOnNewDocumentParams, CreateIsolatedWorldParams, EnableParams as EnablePage, FrameId,
     HandleJavaScriptDialogParams, SetLifecycleEventsEnabledParams,
 };
-use chromiumoxide_cdp::cdp::browser_protocol::target::{AttachToTargetParams, FilterEntry, SetAutoAttachParams, TargetFilter, TargetId};
+use chromiumoxide_cdp::cdp::browser_protocol::target::{
+    AttachToTargetParams, FilterEntry, SetAutoAttachParams, TargetFilter, TargetId,
+};
 use chromiumoxide_cdp::cdp::js_protocol::runtime::{
     EnableParams as EnableRuntime, GetHeapUsageParams, RunIfWaitingForDebuggerParams, TerminateExecutionParams,
 };
@@ -52,6 +60,14 @@ pub(crate) struct Answer {
     pub(crate) text: Option<String>,
 }
 
+/// What a request wants otherwise than the rest, and what holds in every process that shows a part of the page.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wishes {
+    pub(crate) no_scripts: bool,
+    pub(crate) block: Option<SetBlockedUrLsParams>,
+    pub(crate) identity: Option<SetUserAgentOverrideParams>,
+}
+
 /// A document that is answered from memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Served {
@@ -67,6 +83,8 @@ pub(crate) struct Shared {
     sessions: Mutex<Vec<Session>>,
     answer: Mutex<Answer>,
     served: Mutex<Option<Served>>,
+    /// What this request wants otherwise, for frames in other processes, too.
+    wishes: Mutex<Wishes>,
     limits: (u32, u64),
     watch: String,
     ears: Mutex<Vec<AbortHandle>>,
@@ -82,6 +100,14 @@ impl Shared {
     }
 }
 
+/// A world of our own: its session, its id, and that of the page's own world beside it, without which it is gone.
+#[derive(Clone, Copy, Debug)]
+struct Own {
+    session: usize,
+    id: i64,
+    beside: i64,
+}
+
 /// A page.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -95,8 +121,9 @@ pub(crate) struct Page {
     pub(crate) key: String,
     pub(crate) limits: BrowserLimits,
     /// Worlds of our own, by frame.
-    worlds: Mutex<HashMap<String, (usize, i64)>>,
+    worlds: Mutex<HashMap<String, Own>>,
     disposed: bool,
+    uploads: Mutex<Vec<PathBuf>>,
     born: Instant,
     /// The most that its scripts were seen to hold.
     held: AtomicU64,
@@ -108,13 +135,7 @@ impl Page {
         let browser = Arc::clone(&lease.browser);
         let (context, target, popups) = browser.context(limits.call).await?;
         let attach = AttachToTargetParams { target_id: TargetId::new(target.clone()), flatten: Some(true) };
-        let attached = match browser.session().call(&attach, limits.call).await {
-            Ok(attached) => attached,
-            Err(error) => {
-                browser.dispose(&context, limits.call).await;
-                return Err(error.into());
-            }
-        };
+        let attached = browser.session().call(&attach, limits.call).await?;
         let (session, events) = browser.connection().session(attached.session_id.inner());
         let key = format!("_{:016x}", fastrand::u64(..));
         let shared = Arc::new(Shared {
@@ -122,6 +143,7 @@ impl Page {
             sessions: Mutex::new(vec![session.clone()]),
             answer: Mutex::default(),
             served: Mutex::default(),
+            wishes: Mutex::default(),
             limits: (limits.requests, limits.bytes),
             watch: format!("({})({}, 50, 1000)", script::WATCH.trim_end(), script::literal(&key)),
             ears: Mutex::default(),
@@ -129,7 +151,7 @@ impl Page {
         let page = Self {
             lease: Some(lease),
             browser: Arc::clone(&browser),
-            context,
+            context: context.keep(),
             frame: target,
             session: session.clone(),
             shared: Arc::clone(&shared),
@@ -137,6 +159,7 @@ impl Page {
             limits,
             worlds: Mutex::default(),
             disposed: false,
+            uploads: Mutex::default(),
             born: Instant::now(),
             held: AtomicU64::new(0),
         };
@@ -185,13 +208,23 @@ impl Page {
         *self.shared.served.lock().unwrap_or_else(PoisonError::into_inner) = Some(served);
     }
 
+    /// What holds in every process that shows a part of the page.
+    pub(crate) fn wish(&self, wishes: Wishes) {
+        *self.shared.wishes.lock().unwrap_or_else(PoisonError::into_inner) = wishes;
+    }
+
     /// What dialogs are answered with from now on.
     pub(crate) fn answer(&self, answer: Answer) {
         *self.shared.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
     }
 
     /// Waits until the page's state is as wanted; tells why it never will be.
-    pub(crate) async fn until<T>(&self, deadline: Instant, doing: &'static str, mut look: impl FnMut(&PageState) -> Option<T>) -> Result<T, RenderError> {
+    pub(crate) async fn until<T>(
+        &self,
+        deadline: Instant,
+        doing: &'static str,
+        mut look: impl FnMut(&PageState) -> Option<T>,
+    ) -> Result<T, RenderError> {
         let mut states = self.shared.state.subscribe();
         let mut found = None;
         let wait = states.wait_for(|state| {
@@ -224,24 +257,36 @@ impl Page {
 
     /// A world of our own in a frame, with our tools in it.
     pub(crate) async fn world(&self, frame: &str) -> Result<(Session, i64), RenderError> {
-        let known = self.worlds.lock().unwrap_or_else(PoisonError::into_inner).get(frame).copied();
-        if let Some((session, world)) = known
-            && let Some(session) = self.session_at(session)
-        {
-            return Ok((session, world));
-        }
-        let index = self.shared.state.borrow().worlds.iter().rev().find(|world| world.frame == frame).map_or(0, |world| world.session);
+        let (index, beside) = {
+            let state = self.shared.state.borrow();
+            let known = self.worlds.lock().unwrap_or_else(PoisonError::into_inner).get(frame).copied();
+            if let Some(own) = known
+                && state.has(frame, own.beside)
+                && let Some(session) = self.session_at(own.session)
+            {
+                return Ok((session, own.id));
+            }
+            state.worlds.iter().rev().find(|world| world.frame == frame).map_or((0, 0), |world| (world.session, world.id))
+        };
         let session = self.session_at(index).ok_or(RenderError::Crashed)?;
         let mut create = CreateIsolatedWorldParams::new(FrameId::new(frame));
         create.world_name = Some("eventmesh".to_owned());
         let world = *session.call(&create, self.limits.call).await?.execution_context_id.inner();
         script::evaluate(&session, script::HANDS.to_owned(), Some(world), self.limits.call).await.map_err(RenderError::from)?;
-        self.worlds.lock().unwrap_or_else(PoisonError::into_inner).insert(frame.to_owned(), (index, world));
+        self.worlds
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(frame.to_owned(), Own { session: index, id: world, beside });
         Ok((session, world))
     }
 
     /// The frame in an element of another frame, and where it lies in that; nothing if it does not come in time.
-    pub(crate) async fn inner_frame(&self, frame: &str, selector: &str, deadline: Instant) -> Result<Option<(String, (f64, f64))>, RenderError> {
+    pub(crate) async fn inner_frame(
+        &self,
+        frame: &str,
+        selector: &str,
+        deadline: Instant,
+    ) -> Result<Option<(String, (f64, f64))>, RenderError> {
         let (session, world) = self.world(frame).await?;
         let left = deadline.saturating_duration_since(Instant::now());
         let wait = format!("hands.wait({{selector: {}, state: 'attached'}}, {})", script::literal(selector), left.as_millis());
@@ -262,7 +307,8 @@ impl Page {
         );
         let place = script::evaluate(&session, place, Some(world), self.limits.call).await.map_err(RenderError::from)?;
         let inner = inner.inner().clone();
-        let there = self.until(deadline, "waiting for a frame", |state| state.worlds.iter().any(|world| world.frame == inner).then_some(()));
+        let there = self
+            .until(deadline, "waiting for a frame", |state| state.worlds.iter().any(|world| world.frame == inner).then_some(()));
         match there.await {
             Ok(()) => Ok(Some((inner.clone(), (place[0].as_f64().unwrap_or(0.0), place[1].as_f64().unwrap_or(0.0))))),
             Err(RenderError::Deadline { .. }) => Ok(None),
@@ -273,6 +319,14 @@ impl Page {
     /// The worlds of our own are gone with their documents.
     pub(crate) fn forget_worlds(&self) {
         self.worlds.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// A new directory for files that the page is given, beside the browser's own: that belongs to whom the browser runs as, and
+    /// what is written there could be led elsewhere. It goes with the page.
+    pub(crate) fn uploads(&self) -> Option<PathBuf> {
+        let beside = self.browser.scratch()?.parent()?.join(format!("upload-{:016x}", fastrand::u64(..)));
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner).push(beside.clone());
+        Some(beside)
     }
 
     /// What its scripts hold, buffers included.
@@ -313,20 +367,22 @@ impl Page {
 impl Drop for Page {
     fn drop(&mut self) {
         self.shared.deafen();
+        for directory in self.uploads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // What cannot be removed goes with the engine's own directory.
+            let _ = std::fs::remove_dir_all(directory);
+        }
         for session in self.shared.sessions().drain(..) {
             self.browser.connection().forget(&session);
         }
         if self.disposed || self.browser.is_gone() {
             return;
         }
-        let (browser, context, lease, within) = (Arc::clone(&self.browser), self.context.clone(), self.lease.take(), self.limits.call);
+        let (browser, context, lease, within) =
+            (Arc::clone(&self.browser), self.context.clone(), self.lease.take(), self.limits.call);
         if tokio::runtime::Handle::try_current().is_ok() {
             spawn_named("page's end", async move {
-                if !browser.dispose(&context, within).await {
-                    // What cannot be taken away from it goes with it.
-                    tracing::warn!(browser = browser.number, "a browser does not let go of a page, and is killed");
-                    browser.kill();
-                }
+                // A browser that does not let go of it is found out by its canary, and takes it along.
+                browser.dispose(&context, within).await;
                 drop(lease);
             });
         }
@@ -467,14 +523,30 @@ impl Shared {
         let (session, events) = browser.connection().session(id);
         let index = {
             let mut sessions = self.sessions();
-            sessions.push(session.clone());
+            if sessions.len() < SESSIONS {
+                sessions.push(session.clone());
+            }
             sessions.len() - 1
         };
-        if index < SESSIONS {
+        if self.session(index).is_none_or(|last| !last.is(&session)) {
+            // One too many: it runs, and is not looked at.
+            drop(events);
+            let mut batch = session.batch();
+            drop(batch.add(&RunIfWaitingForDebuggerParams::default()));
+            let _ = batch.send().await;
+            browser.connection().forget(&session);
+        } else {
             self.listen(Arc::clone(browser), session.clone(), index, events);
             let mut batch = session.batch();
             // The answers do not matter: a frame that goes meanwhile goes.
             drop(self.furnish(&mut batch, &session));
+            let wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            drop(batch.add(&SetBypassServiceWorkerParams::new(true)));
+            drop(batch.add(&wishes.block.unwrap_or_else(|| block(blocklist::DEFAULT.iter().copied()))));
+            drop(wishes.identity.map(|identity| batch.add(&identity)));
+            if wishes.no_scripts {
+                drop(batch.add(&SetScriptExecutionDisabledParams::new(true)));
+            }
             drop(batch.add(&RunIfWaitingForDebuggerParams::default()));
             let _ = batch.send().await;
         }

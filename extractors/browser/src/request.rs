@@ -199,6 +199,9 @@ impl RenderRequest {
     }
 }
 
+/// The longest that an action may take.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
 impl RenderOptions {
     /// What makes no sense about them, if anything.
     ///
@@ -208,6 +211,15 @@ impl RenderOptions {
         let Viewport { width, height, scale } = self.viewport;
         if !(1..=10_000).contains(&width) || !(1..=10_000).contains(&height) || !(0.1..=8.0).contains(&scale) {
             return Err("a window is 1 to 10000 pixels across and down, at a scale of 0.1 to 8".to_owned());
+        }
+        let longest = match self.wait {
+            Wait::Time(time) => time.max(self.settle_cap),
+            Wait::Settled | Wait::Selector(_) | Wait::Function(_) | Wait::Response(_) | Wait::DomContentLoaded | Wait::Load => {
+                self.settle_cap
+            }
+        };
+        if longest > Duration::from_secs(24 * 60 * 60) || self.actions.iter().any(|action| action.timeout > LONGEST) {
+            return Err("nothing is waited for longer than a day, and no action for longer than an hour".to_owned());
         }
         if self.actions.len() > crate::actions::MOST {
             return Err(format!("{} actions are more than {}", self.actions.len(), crate::actions::MOST));

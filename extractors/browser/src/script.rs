@@ -29,7 +29,9 @@ impl From<CdpError> for ScriptError {
         match &error {
             // As the browser puts it, in several ways.
             CdpError::Refused { message, .. }
-                if ["context", "Inspected target navigated", "Object reference chain"].iter().any(|words| message.contains(words)) =>
+                if ["context", "Inspected target navigated", "Object reference chain"]
+                    .iter()
+                    .any(|words| message.contains(words)) =>
             {
                 Self::WorldGone
             }
@@ -49,7 +51,12 @@ pub(crate) fn call(expression: String, world: Option<i64>) -> EvaluateParams {
 }
 
 /// Evaluates, in the page's own world unless another is named.
-pub(crate) async fn evaluate(session: &Session, expression: String, world: Option<i64>, within: Duration) -> Result<Value, ScriptError> {
+pub(crate) async fn evaluate(
+    session: &Session,
+    expression: String,
+    world: Option<i64>,
+    within: Duration,
+) -> Result<Value, ScriptError> {
     let mut batch = session.batch();
     let pending = batch.add(&call(expression, world));
     batch.send().await?;
@@ -60,7 +67,9 @@ pub(crate) async fn evaluate(session: &Session, expression: String, world: Optio
 pub(crate) async fn value(pending: Pending<EvaluateParams>, within: Duration) -> Result<Value, ScriptError> {
     let answer = pending.within(within).await?;
     if let Some(details) = answer.exception_details {
-        let said = details.exception.and_then(|exception| exception.description.or_else(|| exception.value.map(|value| value.to_string())));
+        let said = details
+            .exception
+            .and_then(|exception| exception.description.or_else(|| exception.value.map(|value| value.to_string())));
         return Err(ScriptError::Thrown(said.unwrap_or(details.text)));
     }
     Ok(answer.result.value.unwrap_or_default())

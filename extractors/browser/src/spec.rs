@@ -96,7 +96,14 @@ impl BrowserSpec {
     /// `chromium`, started by `launcher`.
     #[must_use]
     pub fn new(launcher: LauncherProgram, chromium: Chromium) -> Self {
-        Self { launcher, chromium, sandbox: SandboxPolicy::Auto, user: user(), arguments: Vec::new(), limits: BrowserLimits::default() }
+        Self {
+            launcher,
+            chromium,
+            sandbox: SandboxPolicy::Auto,
+            user: user(),
+            arguments: Vec::new(),
+            limits: BrowserLimits::default(),
+        }
     }
 }
 

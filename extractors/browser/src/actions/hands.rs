@@ -131,7 +131,7 @@ impl<'p> Performer<'p> {
         let mut next = 0;
         let mut taken: Option<Taken> = None;
         // Up to here, one at a time; and since when, and how often, the one at hand has been tried.
-        let (mut alone, mut tries, mut first_try) = (0, 0, Instant::now());
+        let (mut alone, mut at_hand, mut tries, mut first_try) = (0, usize::MAX, 0, Instant::now());
         let mut stage: Option<(Vec<String>, Stage)> = None;
         loop {
             let rest = &actions[next.min(actions.len())..];
@@ -148,7 +148,9 @@ impl<'p> Performer<'p> {
             }
             // What is under way is ended before the frame is changed.
             let here = |path: &[String]| rest.first().is_none_or(|action| action.frame == path);
-            if taken.as_ref().is_some_and(|taken| taken.leads) || stage.as_ref().is_some_and(|(path, _)| taken.is_some() && !here(path)) {
+            if taken.as_ref().is_some_and(|taken| taken.leads)
+                || stage.as_ref().is_some_and(|(path, _)| taken.is_some() && !here(path))
+            {
                 together = 0;
             }
             if taken.is_none() && !stage.as_ref().is_some_and(|(path, _)| here(path)) {
@@ -166,18 +168,25 @@ impl<'p> Performer<'p> {
             let ops: Vec<(Op, Input)> = rest[..together].iter().filter_map(|action| Op::of(&action.what)).collect();
             let within = rest.first().map_or(Duration::ZERO, |action| action.timeout).min(self.left());
             let before = taken.take();
-            let told = self.round(at, before.as_ref(), &ops, within).await;
+            // What is on its way may take as long as it was given, too.
+            let before_within: Duration = before
+                .iter()
+                .flat_map(|taken| &actions[taken.start..taken.start + taken.inputs.len()])
+                .map(|action| action.timeout)
+                .sum();
+            let told = self.round(at, before.as_ref(), &ops, within, before_within).await;
             let told = match told {
                 Ok(told) => told,
                 Err(ScriptError::WorldGone) => {
                     // Whatever was on its way has led elsewhere: it was done, and the rest happens there.
                     if let Some(before) = before {
-                        self.went(&before, actions);
+                        next = self.went(&before, actions);
                     }
                     stage = None;
                     self.arrive().await?;
                     continue;
                 }
+                Err(ScriptError::Thrown(why)) if before.is_some() || rest.is_empty() => return Err(RenderError::Request(why)),
                 Err(ScriptError::Thrown(why)) => {
                     let outcome = Self::outcome(&rest[0].what, Status::Failed, Some(why), Duration::ZERO);
                     self.come(next, &rest[0], outcome)?;
@@ -196,8 +205,8 @@ impl<'p> Performer<'p> {
                 let missed = self.book(before, come, actions, took, batch);
                 if let Some(missed) = missed {
                     // From there on it is done again, one at a time as far as the batch went.
-                    if missed != next.min(missed) || tries == 0 {
-                        (tries, first_try) = (0, before.began);
+                    if at_hand != missed {
+                        (at_hand, tries, first_try) = (missed, 0, Instant::now());
                     }
                     tries += 1;
                     let action = &actions[missed];
@@ -207,11 +216,11 @@ impl<'p> Performer<'p> {
                     if tries > TRIES || first_try.elapsed() > action.timeout {
                         let (status, detail) = last.unwrap_or((Status::TimedOut, None));
                         self.come(missed, action, Self::outcome(&action.what, status, detail, first_try.elapsed()))?;
-                        (next, tries) = (missed + 1, 0);
+                        (next, at_hand) = (missed + 1, usize::MAX);
                     }
                     continue;
                 }
-                tries = 0;
+                at_hand = usize::MAX;
                 if before.leads {
                     self.maybe_arrive(at).await?;
                     if self.page.shared.state.borrow().world().is_none() || self.moved(at).await {
@@ -240,7 +249,14 @@ impl<'p> Performer<'p> {
     }
 
     /// One write: the inputs of what was taken, and the question for what comes next.
-    async fn round(&self, at: &Stage, before: Option<&Taken>, ops: &[(Op, Input)], within: Duration) -> Result<Told, ScriptError> {
+    async fn round(
+        &self,
+        at: &Stage,
+        before: Option<&Taken>,
+        ops: &[(Op, Input)],
+        within: Duration,
+        before_within: Duration,
+    ) -> Result<Told, ScriptError> {
         let ops: Vec<&Op> = ops.iter().map(|(op, _)| op).collect();
         let ops = serde_json::to_string(&ops).unwrap_or_else(|_| "[]".to_owned());
         let question = format!("hands.step({ops}, {})", within.as_millis());
@@ -252,7 +268,7 @@ impl<'p> Performer<'p> {
         }
         let answer = batch.add_to(&at.session, &script::call(question, Some(at.world)));
         batch.send().await?;
-        let answer = script::value(answer, within + Duration::from_secs(5).min(self.left()));
+        let answer = script::value(answer, (before_within + within + Duration::from_secs(5)).min(self.left()));
         tokio::pin!(answer);
         let any = !acknowledged.is_empty();
         let done = async {
@@ -271,7 +287,8 @@ impl<'p> Performer<'p> {
                 value?
             }
         };
-        serde_json::from_value(value).map_err(|error| ScriptError::Thrown(format!("the page's answer is not understood: {error}")))
+        serde_json::from_value(value)
+            .map_err(|error| ScriptError::Thrown(format!("the page's answer is not understood: {error}")))
     }
 
     /// Books what has come of a batch. Returns the first action that missed, if one did.
@@ -288,18 +305,27 @@ impl<'p> Performer<'p> {
         (come.len() < taken.inputs.len()).then_some(taken.start + come.len())
     }
 
-    /// A batch has led to another page.
-    fn went(&mut self, taken: &Taken, actions: &[Action]) {
-        for (offset, _) in taken.inputs.iter().enumerate() {
+    /// A batch has led to another page. What the browser was told has been done; what the page itself was to do after that has
+    /// not, and is to be done there. Returns the first of those.
+    fn went(&mut self, taken: &Taken, actions: &[Action]) -> usize {
+        let done = taken
+            .inputs
+            .iter()
+            .rposition(|(input, place)| *input != Input::None && (place.is_some() || matches!(input, Input::Press(_))));
+        let done = taken.start + done.map_or(0, |last| last + 1);
+        for action in &actions[taken.start..done] {
             let detail = Some("the page went elsewhere".to_owned());
-            self.done.outcomes.push(Self::outcome(&actions[taken.start + offset].what, Status::Ok, detail, taken.began.elapsed()));
+            self.done.outcomes.push(Self::outcome(&action.what, Status::Ok, detail, taken.began.elapsed()));
         }
+        done
     }
 
     /// Books an outcome; an error if it must not be.
     fn come(&mut self, index: usize, action: &Action, outcome: Outcome) -> Result<(), RenderError> {
         let failed = (!outcome.is_ok() && action.on_error == OnError::Stop).then(|| {
-            let status = serde_json::to_value(outcome.status).ok().and_then(|status| status.as_str().map(|status| status.replace('_', " ")));
+            let status = serde_json::to_value(outcome.status)
+                .ok()
+                .and_then(|status| status.as_str().map(|status| status.replace('_', " ")));
             let detail = outcome.detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
             let why = format!("{}{detail}", status.unwrap_or_default());
             RenderError::Action { index, name: action.what.name(), why }

@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn characters_have_places() {
-        let places = [('a', "KeyA", 65), ('Z', "KeyZ", 90), ('7', "Digit7", 55), ('&', "Digit7", 55), ('?', "Slash", 191), ('ü', "", 0)];
+        let places =
+            [('a', "KeyA", 65), ('Z', "KeyZ", 90), ('7', "Digit7", 55), ('&', "Digit7", 55), ('?', "Slash", 191), ('ü', "", 0)];
         for (character, code, number) in places {
             let key = Key::of(character);
             assert_eq!((key.code.as_str(), key.number, key.text), (code, number, Some(character.to_string())), "{character}");

@@ -25,6 +25,8 @@ pub(crate) struct Op {
     pub(crate) page: bool,
     pub(crate) edits: bool,
     pub(crate) focused: bool,
+    /// It enters something, and so may lead elsewhere.
+    pub(crate) enters: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +68,7 @@ impl Op {
             page: false,
             edits: false,
             focused: false,
+            enters: false,
             state: None,
             text: None,
             values: Vec::new(),
@@ -86,9 +89,10 @@ impl Op {
             What::Click { selector, button: super::Button::Left, fast: false } => (Self::click("click", selector), once),
             // Other buttons make no click; the page hears of them in its own way.
             What::Click { .. } => return None,
-            What::DoubleClick { selector } => {
-                (Self { presses: 2, ..Self::new("double_click", selector) }, Input::Click { times: 2, button: super::Button::Left })
-            }
+            What::DoubleClick { selector } => (
+                Self { presses: 2, ..Self::new("double_click", selector) },
+                Input::Click { times: 2, button: super::Button::Left },
+            ),
             What::Hover { selector } => (Self::new("hover", selector), Input::Move),
             What::Type { selector, text } => {
                 let keys: Vec<(Key, i64)> = text.chars().map(|character| (Key::of(character), 0)).collect();
@@ -96,7 +100,8 @@ impl Op {
                     return None;
                 }
                 let count = u32::try_from(keys.len()).unwrap_or(u32::MAX);
-                (Self { keys: count, edits: true, ..Self::click("type", selector) }, Input::Keys(keys))
+                let enters = text.contains(['\n', '\r']);
+                (Self { keys: count, edits: true, enters, ..Self::click("type", selector) }, Input::Keys(keys))
             }
             What::Fill { selector, text, fast: true } => {
                 (Self { page: true, edits: true, text: Some(text.clone()), ..Self::new("fast_fill", selector) }, Input::None)
@@ -108,9 +113,12 @@ impl Op {
             }
             What::Press { key, selector } => {
                 let chord = Chord::parse(key).ok()?;
+                let enters = chord.key.key == "Enter";
                 match selector {
-                    Some(selector) => (Self { keys: 1, ..Self::click("press", selector) }, Input::PressAt(chord)),
-                    None => (Self { keys: 1, focused: true, selector: None, ..Self::new("press", "") }, Input::Press(chord)),
+                    Some(selector) => (Self { keys: 1, enters, ..Self::click("press", selector) }, Input::PressAt(chord)),
+                    None => {
+                        (Self { keys: 1, enters, focused: true, selector: None, ..Self::new("press", "") }, Input::Press(chord))
+                    }
                 }
             }
             What::Select { selector, values } => {
@@ -123,7 +131,9 @@ impl Op {
                 let op = Self { page: true, selector: selector.clone(), dy: *by, to: edge, ..Self::new("scroll", "") };
                 (op, Input::None)
             }
-            What::Wait { selector: Some(selector), state, text, .. } => (Self::wait(selector, *state, text.as_deref()), Input::None),
+            What::Wait { selector: Some(selector), state, text, .. } => {
+                (Self::wait(selector, *state, text.as_deref()), Input::None)
+            }
             What::Scroll { .. }
             | What::Drag { .. }
             | What::Upload { .. }

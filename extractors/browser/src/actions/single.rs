@@ -16,8 +16,8 @@ use super::{Performer, text};
 use crate::actions::{Action, Button, File, Outcome, Status, What};
 use crate::error::RenderError;
 use crate::job;
-use crate::page::settle::{function_true, settle};
 use crate::page::Answer;
+use crate::page::settle::{function_true, settle};
 use crate::request::{Extract, Picture, PictureFormat, Screenshot, SettleReason, Wait};
 use crate::script::{self, ScriptError};
 
@@ -79,7 +79,10 @@ impl Performer<'_> {
                     Err(ScriptError::Cdp(_)) => {
                         // A script that does not end would hold up all that follows.
                         let stopped = self.page.terminate().await.is_ok();
-                        (Status::TimedOut, Some(if stopped { "the script was ended" } else { "the script does not end" }.to_owned()))
+                        (
+                            Status::TimedOut,
+                            Some(if stopped { "the script was ended" } else { "the script does not end" }.to_owned()),
+                        )
                     }
                 }
             }
@@ -206,7 +209,12 @@ impl Performer<'_> {
             return Ok(OK);
         }
         let (mut batch, mut acknowledged) = (self.page.session.batch(), Vec::new());
-        Hand { batch: &mut batch, acknowledged: &mut acknowledged }.mouse(DispatchMouseEventType::MouseReleased, to, MouseButton::Left, 1);
+        Hand { batch: &mut batch, acknowledged: &mut acknowledged }.mouse(
+            DispatchMouseEventType::MouseReleased,
+            to,
+            MouseButton::Left,
+            1,
+        );
         batch.send().await?;
         for acknowledgement in acknowledged {
             acknowledgement.await?;
@@ -215,7 +223,8 @@ impl Performer<'_> {
     }
 
     async fn upload(&mut self, action: &Action, selector: &str, files: &[File]) -> Result<Said, RenderError> {
-        let waited = format!("hands.wait({{selector: {}, state: 'attached'}}, {})", script::literal(selector), action.timeout.as_millis());
+        let waited =
+            format!("hands.wait({{selector: {}, state: 'attached'}}, {})", script::literal(selector), action.timeout.as_millis());
         if self.ask(action, waited).await?["ok"] != true {
             return Ok((Status::NotFound, None));
         }
@@ -226,10 +235,8 @@ impl Performer<'_> {
                 Err(error) => return Ok((Status::Failed, Some(format!("{} is not base64: {error}", file.name)))),
             }
         }
-        let directory = self.page.browser().scratch().map(|scratch| scratch.join(format!("upload-{:016x}", fastrand::u64(..))));
-        let Some(directory) = directory else { return Err(RenderError::BrowserGone) };
-        let there = directory.clone();
-        let placed = tokio::task::spawn_blocking(move || place(&there, &decoded)).await;
+        let Some(directory) = self.page.uploads() else { return Err(RenderError::BrowserGone) };
+        let placed = tokio::task::spawn_blocking(move || place(&directory, &decoded)).await;
         let paths = match placed {
             Ok(Ok(paths)) => paths,
             Ok(Err(error)) => return Ok((Status::Failed, Some(format!("the files could not be placed: {error}")))),
@@ -274,7 +281,7 @@ impl Performer<'_> {
     }
 }
 
-/// Puts files where the browser can read them.
+/// Puts files where the browser can read them, and nobody else can put anything.
 fn place(directory: &std::path::Path, files: &[(String, Vec<u8>)]) -> std::io::Result<Vec<String>> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::create_dir(directory)?;

@@ -134,12 +134,8 @@ impl Shared {
         listening.over = Some(why.clone());
         // The end of the channel is how whoever listens learns of it.
         listening.events = mpsc::channel(1).0;
-        let ids: Vec<u64> = state
-            .waiting
-            .iter()
-            .filter(|(_, waiting)| waiting.session.as_deref() == Some(session))
-            .map(|(id, _)| *id)
-            .collect();
+        let ids: Vec<u64> =
+            state.waiting.iter().filter(|(_, waiting)| waiting.session.as_deref() == Some(session)).map(|(id, _)| *id).collect();
         for waiting in ids.iter().filter_map(|id| state.waiting.remove(id)) {
             let _ = waiting.answer.send(Err(why.clone()));
         }
@@ -159,13 +155,20 @@ impl Shared {
         drop(state);
         self.gone.send_replace(true);
     }
-
 }
 
 /// A text field of an event, for those that concern the connection itself.
 fn field(params: &str, name: &str) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(params).ok()?;
     Some(value.get(name)?.as_str()?.to_owned())
+}
+
+/// What JSON says, also if there are halves of letters in it, as scripts make them.
+fn understood<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_str(json).or_else(|error| match message::mended(json) {
+        Some(mended) => serde_json::from_str(&mended),
+        None => Err(error),
+    })
 }
 
 /// Something that happened.
@@ -183,8 +186,8 @@ impl Event {
     }
 
     /// What it says, if it is understood. What is not is passed over: browsers are newer than we are.
-    pub(crate) fn read<'e, T: serde::Deserialize<'e>>(&'e self) -> Option<T> {
-        serde_json::from_str(&self.params)
+    pub(crate) fn read<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
+        understood(&self.params)
             .inspect_err(|error| tracing::debug!(method = self.method, %error, "an event is not understood"))
             .ok()
     }
@@ -291,8 +294,8 @@ async fn hear(shared: Arc<Shared>, mut read: OwnedReadHalf) {
             Ok(0) | Err(_) => break,
         }
         if splitter.drain(|message| shared.hear(message)).is_err() {
-            tracing::error!("a browser sent a message that is longer than any may be; the connection is closed");
-            break;
+            // Whoever asked for it waits until its deadline.
+            tracing::warn!("a browser sent a message that is longer than any may be; it is passed over");
         }
     }
     shared.close();
@@ -333,6 +336,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// Whether both are the same.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+
     /// Why nothing more can be had from it, if so.
     pub(crate) fn over(&self) -> Option<CdpError> {
         self.shared.state().over(self.id.as_deref())
@@ -415,8 +423,7 @@ pub(crate) struct Pending<C> {
 impl<C: Command> Pending<C> {
     pub(crate) async fn get(mut self) -> Result<C::Response, CdpError> {
         let answer = (&mut self.answered).await.unwrap_or(Err(CdpError::Gone))?;
-        serde_json::from_str(answer.get())
-            .map_err(|error| CdpError::Garbage { method: self.method.clone(), why: error.to_string() })
+        understood(answer.get()).map_err(|error| CdpError::Garbage { method: self.method.clone(), why: error.to_string() })
     }
 
     /// The same with a deadline.
@@ -478,8 +485,7 @@ mod tests {
         let (connection, mut browser) = pair().await;
         let ((one, mut one_events), (other, _other_events)) = (connection.session("one"), connection.session("other"));
         let mut batch = one.batch();
-        let (lost, kept) =
-            (batch.add(&GetTargetsParams::default()), batch.add_to(&other, &GetTargetsParams::default()));
+        let (lost, kept) = (batch.add(&GetTargetsParams::default()), batch.add_to(&other, &GetTargetsParams::default()));
         batch.send().await.expect("it is written");
         let answers = [
             r#"{"method":"Inspector.targetCrashed","params":{},"sessionId":"one"}"#,

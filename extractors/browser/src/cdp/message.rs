@@ -68,15 +68,46 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Message<'_>> {
     serde_json::from_slice(bytes).ok()
 }
 
+/// JSON in which halves of letters stand for themselves, as a browser writes it, with the sign for what cannot be read in their
+/// place. `None` if there are none.
+pub(crate) fn mended(json: &str) -> Option<String> {
+    let bytes = json.as_bytes();
+    let unit = |at: usize| {
+        let escape = bytes.get(at..at + 6)?;
+        let digits = escape.strip_prefix(b"\\u")?;
+        u16::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let (mut out, mut from, mut at, mut any) = (String::with_capacity(json.len()), 0, 0, false);
+    while let Some(found) = memchr::memchr(b'\\', &bytes[at..]) {
+        at += found;
+        match unit(at) {
+            Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => at += 12,
+            Some(0xd800..=0xdfff) => {
+                out.push_str(&json[from..at]);
+                out.push_str("\\ufffd");
+                at += 6;
+                (from, any) = (at, true);
+            }
+            Some(_) => at += 6,
+            // Whatever is escaped is no backslash that begins something.
+            None => at = (at + 2).min(bytes.len()),
+        }
+    }
+    out.push_str(&json[from..]);
+    any.then_some(out)
+}
+
 /// Takes messages out of bytes as they come.
 #[derive(Debug, Default)]
 pub(crate) struct Splitter {
     bytes: Vec<u8>,
     /// Up to here there is no end of a message.
     seen: usize,
+    /// The message at hand is too long, and is passed over.
+    skipping: bool,
 }
 
-/// A message is longer than any may be.
+/// A message is longer than any may be, and is passed over.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooLong;
 
@@ -91,7 +122,12 @@ impl Splitter {
         let mut from = 0;
         while let Some(length) = memchr::memchr(0, &self.bytes[self.seen..]) {
             let to = self.seen + length;
-            each(&self.bytes[from..to]);
+            // The end of one that was too long.
+            if self.skipping {
+                self.skipping = false;
+            } else {
+                each(&self.bytes[from..to]);
+            }
             from = to + 1;
             self.seen = from;
         }
@@ -103,7 +139,18 @@ impl Splitter {
             }
         }
         self.seen = self.bytes.len();
-        if self.bytes.len() > LONGEST { Err(TooLong) } else { Ok(()) }
+        if self.bytes.len() > LONGEST {
+            // Its end is waited for, and the rest of it is nobody's.
+            self.skipping = true;
+            self.bytes = Vec::new();
+            self.seen = 0;
+            return Err(TooLong);
+        }
+        if self.skipping {
+            self.bytes.clear();
+            self.seen = 0;
+        }
+        Ok(())
     }
 }
 
@@ -137,6 +184,35 @@ mod tests {
         for garbage in [&b"nonsense"[..], b"", b"[]", b"{\"id\":\"x\"}"] {
             assert!(read(garbage).is_none(), "{garbage:?}");
         }
+    }
+
+    #[test]
+    fn halves_of_letters_are_mended_and_nothing_else_is() {
+        let table = [
+            (r#"{"a":"x\ud83d"}"#, Some(r#"{"a":"x\ufffd"}"#)),
+            (r#"{"a":"\ude00y"}"#, Some(r#"{"a":"\ufffdy"}"#)),
+            (r#"{"a":"\ud83d\ude00"}"#, None),
+            (r#"{"a":"\\ud83d \n \u00fc"}"#, None),
+            (r#"{"a":"\ud83d\ud83d\ude00"}"#, Some(r#"{"a":"\ufffd\ud83d\ude00"}"#)),
+            (r#"\"#, None),
+        ];
+        for (json, expected) in table {
+            assert_eq!(mended(json).as_deref(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_costs_itself_alone() {
+        let mut splitter = Splitter::default();
+        let mut found = Vec::new();
+        splitter.room().extend_from_slice(b"first\0");
+        splitter.room().resize(LONGEST + 10, b'x');
+        assert_eq!(splitter.drain(|message| found.push(message.to_vec())), Err(TooLong));
+        splitter.room().extend_from_slice(b"more of it");
+        splitter.drain(|message| found.push(message.to_vec())).expect("it is passed over");
+        splitter.room().extend_from_slice(b" and its end\0second\0");
+        splitter.drain(|message| found.push(message.to_vec())).expect("it is short");
+        assert_eq!(found, [&b"first"[..], b"second"]);
     }
 
     proptest! {

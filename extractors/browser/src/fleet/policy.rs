@@ -155,7 +155,8 @@ mod tests {
     #[test]
     fn two_dead_canaries_in_a_row_are_enough() {
         let mut record = Record::new(BrowserLimits::default());
-        let canaries = [(Some(None), None), (ms(5), None), (Some(None), None), (None, None), (Some(None), Some(Retirement::Canary))];
+        let canaries =
+            [(Some(None), None), (ms(5), None), (Some(None), None), (None, None), (Some(None), Some(Retirement::Canary))];
         for (canary, expected) in canaries {
             assert_eq!(record.see(Seen { canary, ..Seen::default() }), expected);
         }

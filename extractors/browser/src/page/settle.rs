@@ -27,7 +27,8 @@ pub(crate) async fn settle(page: &Page, wait: &Wait, scripts: bool, cap: Instant
         Wait::Settled | Wait::Load => page.until(cap, WAITING, |state| state.loaded.then_some(SettleReason::Came)).await,
         Wait::DomContentLoaded => page.until(cap, WAITING, |state| state.parsed.then_some(SettleReason::Came)).await,
         Wait::Response(part) => {
-            let came = |state: &PageState| state.responses.as_ref()?.iter().any(|url| url.contains(part)).then_some(SettleReason::Came);
+            let came =
+                |state: &PageState| state.responses.as_ref()?.iter().any(|url| url.contains(part)).then_some(SettleReason::Came);
             page.until(cap, WAITING, came).await
         }
         Wait::Time(time) => {
@@ -117,7 +118,9 @@ async fn probes(page: &Page, worlds: &[World], cap: Instant) -> Result<Option<bo
         match script::value(call, within).await {
             Ok(found) => open |= found.as_u64().is_some_and(|open| open > 0),
             Err(ScriptError::WorldGone) if main => return Ok(None),
-            Err(ScriptError::Cdp(crate::cdp::CdpError::Deadline { .. })) if main => return Err(RenderError::Deadline { doing: WAITING }),
+            Err(ScriptError::Cdp(crate::cdp::CdpError::Deadline { .. })) if main => {
+                return Err(RenderError::Deadline { doing: WAITING });
+            }
             Err(ScriptError::Cdp(error)) if main => return Err(error.into()),
             // A frame that is gone, or that never rests, is none of the page's.
             Err(_) => {}
@@ -136,7 +139,10 @@ async fn selector_seen(page: &Page, selector: &str, cap: Instant) -> Result<Sett
             Err(_) => return Ok(SettleReason::Cap),
             Ok(Ok(found)) if found["ok"] == true => return Ok(SettleReason::Came),
             Ok(Ok(found)) if found["why"] == "bad_selector" => {
-                return Err(RenderError::Request(format!("the selector {selector} is not understood: {}", found["by"].as_str().unwrap_or_default())));
+                return Err(RenderError::Request(format!(
+                    "the selector {selector} is not understood: {}",
+                    found["by"].as_str().unwrap_or_default()
+                )));
             }
             Ok(Ok(_)) => return Ok(SettleReason::Cap),
             // It went elsewhere, and may have it there.
@@ -148,7 +154,9 @@ async fn selector_seen(page: &Page, selector: &str, cap: Instant) -> Result<Sett
 
 /// Waits, with every frame that is drawn, until an expression is true.
 pub(crate) async fn function_true(page: &Page, expression: &str, cap: Instant) -> Result<SettleReason, RenderError> {
-    let looking = format!("new Promise((done, failed) => {{ const look = () => {{ try {{ if ({expression}) return done(true); }} catch (error) {{ return failed(error); }} requestAnimationFrame(look); }}; look(); }})");
+    let looking = format!(
+        "new Promise((done, failed) => {{ const look = () => {{ try {{ if ({expression}) return done(true); }} catch (error) {{ return failed(error); }} requestAnimationFrame(look); }}; look(); }})"
+    );
     loop {
         page.until(cap, WAITING, |state| state.world().is_some().then_some(())).await?;
         let world = page.shared.state.borrow().world().map(|world| world.id);

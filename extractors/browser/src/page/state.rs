@@ -35,6 +35,9 @@ pub(crate) struct World {
     pub(crate) id: i64,
 }
 
+/// Loader, whether it is parsed and loaded, status, content type.
+type Left = (String, bool, bool, Option<u16>, Option<String>);
+
 /// What is known of a page.
 #[derive(Debug, Default)]
 pub(crate) struct PageState {
@@ -53,6 +56,8 @@ pub(crate) struct PageState {
     /// Counts what settling has to know of: documents, and scripts that come and go.
     pub(crate) version: u64,
     open: HashMap<String, Open>,
+    /// Of the document that a navigation of our own is about to leave.
+    left: Option<Left>,
     pub(crate) worlds: Vec<World>,
     pub(crate) console: Vec<ConsoleMessage>,
     pub(crate) network: Vec<NetworkEntry>,
@@ -240,8 +245,17 @@ impl PageState {
         Self { frame: frame.to_owned(), ..Self::default() }
     }
 
+    /// It is only another place in the same document: what was known of that holds.
+    pub(crate) fn stay(&mut self) {
+        if let Some(left) = self.left.take() {
+            (self.loader, self.parsed, self.loaded, self.status, self.content_type) = left;
+            self.version += 1;
+        }
+    }
+
     /// A navigation of our own begins: whatever was known of the document before is past.
     pub(crate) fn leave(&mut self) {
+        self.left = Some((std::mem::take(&mut self.loader), self.parsed, self.loaded, self.status, self.content_type.take()));
         (self.parsed, self.loaded) = (false, false);
         (self.status, self.content_type, self.failed) = (None, None, None);
         self.loader.clear();
@@ -261,6 +275,7 @@ impl PageState {
             "Page.navigatedWithinDocument" => {
                 if let Some(within) = event.read::<Within>().filter(|within| within.frame_id == self.frame) {
                     self.url = within.url;
+                    self.stay();
                 }
             }
             "Runtime.executionContextCreated" => drop(event.read().map(|created: Created| self.opens(created.context, session))),
@@ -277,7 +292,8 @@ impl PageState {
                 }
             }
             "Input.dragIntercepted" => {
-                self.drag = event.read::<serde_json::Value>().and_then(|mut event| event.get_mut("data").map(serde_json::Value::take));
+                self.drag =
+                    event.read::<serde_json::Value>().and_then(|mut event| event.get_mut("data").map(serde_json::Value::take));
             }
             "Runtime.exceptionThrown" => {
                 if let Some(Thrown { exception_details: details }) = event.read() {
@@ -317,7 +333,7 @@ impl PageState {
                 return;
             }
         }
-        let entry = self.log.then(|| {
+        let entry = (self.log && self.network.len() < most as usize).then(|| {
             self.network.push(NetworkEntry {
                 url: cut(&request.request.url, LETTERS),
                 method: request.request.method,
@@ -329,7 +345,9 @@ impl PageState {
             self.network.len() - 1
         });
         if let (Some(redirect), Some(entry)) = (&request.redirect_response, before.and_then(|before| before.entry)) {
-            self.network[entry].status = Some(redirect.status);
+            if let Some(entry) = self.network.get_mut(entry) {
+                entry.status = Some(redirect.status);
+            }
         }
         self.open.insert(request.request_id, Open { kind, loader: request.loader_id, since: now, entry, bytes: 0 });
     }
@@ -346,8 +364,8 @@ impl PageState {
             self.content_type = Some(format!("{}{charset}", head.mime_type));
         }
         let entry = self.open.get(&response.request_id).and_then(|open| open.entry);
-        if let Some(entry) = entry {
-            self.network[entry].status = Some(response.response.status);
+        if let Some(entry) = entry.and_then(|entry| self.network.get_mut(entry)) {
+            entry.status = Some(response.response.status);
         }
     }
 
@@ -368,8 +386,7 @@ impl PageState {
         if content_waits_for(&open.kind) {
             self.version += 1;
         }
-        if let Some(entry) = open.entry {
-            let entry = &mut self.network[entry];
+        if let Some(entry) = open.entry.and_then(|entry| self.network.get_mut(entry)) {
             entry.bytes = (ended.encoded_data_length.max(0.0) as u64).max(open.bytes);
             entry.error = ended.error_text.map(|error| match ended.blocked_reason {
                 Some(reason) => format!("{error} ({reason})"),
@@ -383,6 +400,7 @@ impl PageState {
             return;
         }
         if event.name == "init" || event.name == "commit" {
+            self.left = None;
             if event.loader_id != self.loader {
                 self.loader.clone_from(&event.loader_id);
                 (self.parsed, self.loaded) = (false, false);
@@ -402,6 +420,7 @@ impl PageState {
     fn goes(&mut self, frame: Frame) {
         if frame.id == self.frame {
             self.url = frame.url;
+            self.left = None;
             // What the document before still waited for never comes, and nobody says so.
             self.open.retain(|_, open| open.loader == frame.loader_id || !content_waits_for(&open.kind));
             if frame.loader_id != self.loader {
@@ -410,6 +429,11 @@ impl PageState {
             }
             self.version += 1;
         }
+    }
+
+    /// Whether that world of the page's own scripts is still there, in that frame.
+    pub(crate) fn has(&self, frame: &str, id: i64) -> bool {
+        self.worlds.iter().any(|world| world.frame == frame && world.id == id)
     }
 
     fn opens(&mut self, context: Context, session: usize) {
@@ -421,21 +445,21 @@ impl PageState {
     /// A dialog came up.
     pub(crate) fn asked(&mut self, dialog: Dialog) {
         if self.dialogs.len() < NOTED {
-            self.dialogs.push(dialog);
+            self.dialogs.push(Dialog { message: cut(&dialog.message, LETTERS), ..dialog });
         }
     }
 
     /// A window was to be opened.
     pub(crate) fn popped_up(&mut self, url: String) {
         if self.popups.len() < NOTED {
-            self.popups.push(url);
+            self.popups.push(cut(&url, LETTERS));
         }
     }
 
     /// A file was to be saved.
     pub(crate) fn wanted_to_save(&mut self, url: String) {
         if self.downloads.len() < NOTED {
-            self.downloads.push(url);
+            self.downloads.push(cut(&url, LETTERS));
         }
     }
 
@@ -477,9 +501,15 @@ mod tests {
     #[tokio::test]
     async fn a_document_comes_in() {
         let state = state(&[
-            ("Network.requestWillBeSent", r#"{"requestId":"L","loaderId":"L","frameId":"F","type":"Document","request":{"url":"http://a/","method":"GET"}}"#),
+            (
+                "Network.requestWillBeSent",
+                r#"{"requestId":"L","loaderId":"L","frameId":"F","type":"Document","request":{"url":"http://a/","method":"GET"}}"#,
+            ),
             ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"L","name":"init"}"#),
-            ("Network.responseReceived", r#"{"requestId":"L","loaderId":"L","frameId":"F","type":"Document","response":{"url":"http://a/","status":404,"mimeType":"text/html","charset":"utf-8"}}"#),
+            (
+                "Network.responseReceived",
+                r#"{"requestId":"L","loaderId":"L","frameId":"F","type":"Document","response":{"url":"http://a/","status":404,"mimeType":"text/html","charset":"utf-8"}}"#,
+            ),
             ("Page.frameNavigated", r#"{"frame":{"id":"F","loaderId":"L","url":"http://a/"}}"#),
             ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"old","name":"load"}"#),
             ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"L","name":"DOMContentLoaded"}"#),
@@ -496,7 +526,10 @@ mod tests {
         let request = |id: &str, kind: &str| {
             format!(r#"{{"requestId":"{id}","loaderId":"L","frameId":"F","type":"{kind}","request":{{"url":"http://a/{id}"}}}}"#)
         };
-        let state = state(&[("Network.requestWillBeSent", &request("1", "Script")), ("Network.requestWillBeSent", &request("2", "Image"))]);
+        let state = state(&[
+            ("Network.requestWillBeSent", &request("1", "Script")),
+            ("Network.requestWillBeSent", &request("2", "Image")),
+        ]);
         assert!(state.waits_since().is_some());
         let state = self::state(&[("Network.requestWillBeSent", &request("2", "Image"))]);
         assert!(state.waits_since().is_none());
@@ -505,8 +538,14 @@ mod tests {
     #[tokio::test]
     async fn what_a_document_waited_for_goes_with_it() {
         let state = state(&[
-            ("Network.requestWillBeSent", r#"{"requestId":"1","loaderId":"old","frameId":"F","type":"Script","request":{"url":"http://a/1"}}"#),
-            ("Network.requestWillBeSent", r#"{"requestId":"new","loaderId":"new","frameId":"F","type":"Document","request":{"url":"http://a/2"}}"#),
+            (
+                "Network.requestWillBeSent",
+                r#"{"requestId":"1","loaderId":"old","frameId":"F","type":"Script","request":{"url":"http://a/1"}}"#,
+            ),
+            (
+                "Network.requestWillBeSent",
+                r#"{"requestId":"new","loaderId":"new","frameId":"F","type":"Document","request":{"url":"http://a/2"}}"#,
+            ),
             ("Page.frameNavigated", r#"{"frame":{"id":"F","loaderId":"new","url":"http://a/2"}}"#),
             ("Network.loadingFinished", r#"{"requestId":"new"}"#),
         ]);
@@ -515,9 +554,7 @@ mod tests {
 
     #[tokio::test]
     async fn too_much_is_seen() {
-        let request = |id: u32| {
-            format!(r#"{{"requestId":"{id}","request":{{"url":"http://a/"}}}}"#)
-        };
+        let request = |id: u32| format!(r#"{{"requestId":"{id}","request":{{"url":"http://a/"}}}}"#);
         let requests: Vec<String> = (0..4).map(request).collect();
         let events: Vec<(&str, &str)> = requests.iter().map(|text| ("Network.requestWillBeSent", text.as_str())).collect();
         assert!(state(&events[..3]).too_much.is_none());
@@ -527,7 +564,9 @@ mod tests {
 
     #[tokio::test]
     async fn garbage_changes_nothing() {
-        for method in ["Network.requestWillBeSent", "Page.lifecycleEvent", "Runtime.exceptionThrown", "New.thing", "Page.frameNavigated"] {
+        for method in
+            ["Network.requestWillBeSent", "Page.lifecycleEvent", "Runtime.exceptionThrown", "New.thing", "Page.frameNavigated"]
+        {
             for params in ["{}", "[]", "nonsense", r#"{"requestId":5}"#] {
                 let state = state(&[(method, params)]);
                 assert_eq!((state.version, state.requests, state.console.len()), (0, 0, 0), "{method} {params}");
