@@ -97,7 +97,7 @@ async fn extract(
         Route::Html => match request.mode {
             RenderMode::Never => work.html(hints, &late).await,
             RenderMode::Always => {
-                let source = work.from_memory(&hints);
+                let source = work.as_source(&hints);
                 let rendered = work.browse(source, &request.options, &late).await?;
                 work.rendered(rendered, hints.base_url, hints.html, false, &request.options, &late).await
             }
@@ -169,7 +169,7 @@ impl Work<'_> {
         let reason = gate::wants_browser(&raw.document, &self.page);
         if let (Some(reason), Some(_)) = (reason, self.inner.browsers.get()) {
             tracing::debug!(reason, "a page is rendered");
-            let source = found.map_or_else(|| self.from_memory(&hints), RenderSource::Url);
+            let source = found.map_or_else(|| self.as_source(&hints), RenderSource::Url);
             match self.browse(source, options, late).await {
                 Ok(rendered) => return self.rendered(rendered, hints.base_url, hints.html, false, options, late).await,
                 // What there is without a browser is better than nothing.
@@ -182,7 +182,7 @@ impl Work<'_> {
     }
 
     /// The page for a browser, which is not to ask for it again.
-    fn from_memory(&self, hints: &Hints) -> RenderSource {
+    fn as_source(&self, hints: &Hints) -> RenderSource {
         let content_type = hints.charset.as_ref().map(|charset| format!("text/html; charset={charset}"));
         // A browser takes what is on the web for an address, and nothing else.
         let url = hints.base_url.clone().filter(|url| url.starts_with("http:") || url.starts_with("https:"));

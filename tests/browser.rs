@@ -1,6 +1,6 @@
 //! Pages through an engine, with a real browser. Without one these tests are skipped, and say so.
 
-#![expect(clippy::expect_used, reason = "a test may fail")]
+#![expect(clippy::expect_used, clippy::print_stderr, reason = "a test may fail, and one that is skipped says so")]
 
 #[expect(unreachable_pub, reason = "it is public where it is a library")]
 #[path = "../chaos-tests/src/pages.rs"]

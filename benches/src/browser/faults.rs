@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use eventmesh::actors::spawn_named;
 use eventmesh::render::RenderOptions;
 use eventmesh::{Engine, ErrorKind};
 use eventmesh_chaos::pages::Pages;
@@ -49,7 +50,7 @@ async fn measure() -> Result<Report, Error> {
     for _ in 0..ROUNDS {
         // A page that never ends loses its renderer: it is noticed, and rendered again in a fresh page, which loses its renderer, too.
         settle(&engine, &site).await?;
-        let waiting = tokio::spawn(render(&engine, site.url("never"), short()).document());
+        let waiting = spawn_named("a page that never ends", render(&engine, site.url("never"), short()).document());
         sleep(Duration::from_millis(300)).await;
         let before = processes("renderer");
         let began = Instant::now();
@@ -64,7 +65,7 @@ async fn measure() -> Result<Report, Error> {
         sleep(Duration::from_millis(300)).await;
         kill("renderer");
         let killed = Instant::now();
-        let error = waiting.await?.err().ok_or("a page without a renderer was rendered")?;
+        let error = waiting.await?.ok_or("a page panicked")?.err().ok_or("a page without a renderer was rendered")?;
         if error.kind() != ErrorKind::ExtractionFailed {
             return Err(format!("a page whose renderer was killed twice: {error}").into());
         }

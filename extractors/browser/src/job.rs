@@ -17,7 +17,7 @@ use chromiumoxide_cdp::cdp::browser_protocol::page::{
     CaptureScreenshotFormat, CaptureScreenshotParams, FrameId, GetLayoutMetricsParams, NavigateParams, PrintToPdfParams,
     Viewport as Clip,
 };
-use chromiumoxide_cdp::cdp::js_protocol::runtime::CallFunctionOnParams;
+use chromiumoxide_cdp::cdp::js_protocol::runtime::{CallArgument, CallFunctionOnParams};
 use eventmesh_actors::Progress;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -201,9 +201,11 @@ async fn prepare(page: &Page, request: &RenderRequest) -> Result<(), RenderError
     if let RenderSource::Html { html, content_type, .. } = &request.source {
         let content_type = content_type.clone().unwrap_or_else(|| "text/html".to_owned());
         page.serve(Served { html: html.clone(), content_type });
-        let mut pattern = RequestPattern::default();
-        pattern.resource_type = Some(ResourceType::Document);
-        pattern.request_stage = Some(RequestStage::Request);
+        let pattern = RequestPattern {
+            resource_type: Some(ResourceType::Document),
+            request_stage: Some(RequestStage::Request),
+            ..RequestPattern::default()
+        };
         waits.push(settled(batch.add(&EnableFetch { patterns: Some(vec![pattern]), handle_auth_requests: None }), within));
     }
     page.wish(wishes);
@@ -217,7 +219,12 @@ async fn prepare(page: &Page, request: &RenderRequest) -> Result<(), RenderError
             CdpError::Refused { method, message } => {
                 RenderError::Request(format!("the browser refuses a setting ({method}): {message}"))
             }
-            error => error.into(),
+            CdpError::Gone
+            | CdpError::Crashed
+            | CdpError::Detached
+            | CdpError::Deadline { .. }
+            | CdpError::Garbage { .. }
+            | CdpError::Overrun => error.into(),
         })?;
     }
     Ok(())
@@ -306,13 +313,13 @@ pub(crate) async fn picture(
     viewport: Viewport,
     deadline: Instant,
 ) -> Result<Vec<u8>, RenderError> {
-    let mut capture = CaptureScreenshotParams::default();
-    capture.format = Some(match wanted.format {
+    let format = match wanted.format {
         PictureFormat::Png => CaptureScreenshotFormat::Png,
         PictureFormat::Jpeg => CaptureScreenshotFormat::Jpeg,
         PictureFormat::Webp => CaptureScreenshotFormat::Webp,
-    });
-    capture.optimize_for_speed = Some(true);
+    };
+    let mut capture =
+        CaptureScreenshotParams { format: Some(format), optimize_for_speed: Some(true), ..CaptureScreenshotParams::default() };
     let mut clip = None;
     if let Some(selector) = &wanted.selector {
         let (session, world) = page.world(&page.frame).await?;
@@ -347,10 +354,12 @@ pub(crate) async fn picture(
 
 /// The page as a PDF.
 async fn print(page: &Page, deadline: Instant) -> Result<Vec<u8>, RenderError> {
-    let mut print = PrintToPdfParams::default();
-    print.print_background = Some(true);
-    print.prefer_css_page_size = Some(true);
-    print.generate_tagged_pdf = Some(true);
+    let print = PrintToPdfParams {
+        print_background: Some(true),
+        prefer_css_page_size: Some(true),
+        generate_tagged_pdf: Some(true),
+        ..PrintToPdfParams::default()
+    };
     let answer = page.session.call(&print, left(deadline)).await.map_err(late("being printed"))?;
     decode(answer.data.as_ref())
 }
@@ -358,7 +367,12 @@ async fn print(page: &Page, deadline: Instant) -> Result<Vec<u8>, RenderError> {
 fn late(doing: &'static str) -> impl Fn(CdpError) -> RenderError {
     move |error| match error {
         CdpError::Deadline { .. } => RenderError::Deadline { doing },
-        error => error.into(),
+        CdpError::Gone
+        | CdpError::Crashed
+        | CdpError::Detached
+        | CdpError::Refused { .. }
+        | CdpError::Garbage { .. }
+        | CdpError::Overrun => error.into(),
     }
 }
 
@@ -453,13 +467,11 @@ async fn written(
 async fn mark(page: &Page, frame: &str) -> Result<(), CdpError> {
     let within = page.limits.call;
     let owner = page.session.call(&GetFrameOwnerParams::new(FrameId::new(frame)), within).await?;
-    let mut resolve = ResolveNodeParams::default();
-    resolve.backend_node_id = Some(owner.backend_node_id);
+    let resolve = ResolveNodeParams { backend_node_id: Some(owner.backend_node_id), ..ResolveNodeParams::default() };
     let object = page.session.call(&resolve, within).await?.object;
     let mut call = CallFunctionOnParams::new("function (id) { this.setAttribute('data-eventmesh-frame', id); }");
     call.object_id = object.object_id;
-    let mut id = chromiumoxide_cdp::cdp::js_protocol::runtime::CallArgument::default();
-    id.value = Some(frame.into());
+    let id = CallArgument { value: Some(frame.into()), ..CallArgument::default() };
     call.arguments = Some(vec![id]);
     page.session.call(&call, within).await.map(drop)
 }

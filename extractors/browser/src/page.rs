@@ -297,8 +297,7 @@ impl Page {
         let mut find = script::call(format!("hands.first({})", script::literal(selector)), Some(world));
         find.return_by_value = Some(false);
         let object = session.call(&find, self.limits.call).await?.result.object_id;
-        let mut describe = DescribeNodeParams::default();
-        describe.object_id = object;
+        let describe = DescribeNodeParams { object_id: object, ..DescribeNodeParams::default() };
         let Some(inner) = session.call(&describe, self.limits.call).await?.node.frame_id else { return Ok(None) };
         let place = format!(
             "(() => {{ const e = hands.first({}); e.scrollIntoView({{block: 'center', behavior: 'instant'}}); \
@@ -476,7 +475,7 @@ impl Shared {
         let shared = Arc::clone(self);
         let ear = spawn_named("popups' ear", async move {
             while let Some(url) = popups.recv().await {
-                shared.state.send_modify(|state| state.popped_up(url));
+                shared.state.send_modify(|state| state.popped_up(&url));
             }
         });
         self.ears.lock().unwrap_or_else(PoisonError::into_inner).push(ear.abort_handle());
@@ -503,7 +502,7 @@ impl Shared {
             "Fetch.requestPaused" => self.paused(session, event).await,
             "Page.downloadWillBegin" | "Browser.downloadWillBegin" => {
                 let url = event.read::<serde_json::Value>().and_then(|event| event.get("url")?.as_str().map(str::to_owned));
-                self.state.send_modify(|state| state.wanted_to_save(url.unwrap_or_default()));
+                self.state.send_modify(|state| state.wanted_to_save(url.as_deref().unwrap_or_default()));
             }
             _ => self.state.send_modify(|state| state.hear(event, index, Instant::now(), self.limits)),
         }

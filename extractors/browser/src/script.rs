@@ -26,17 +26,10 @@ pub(crate) enum ScriptError {
 
 impl From<CdpError> for ScriptError {
     fn from(error: CdpError) -> Self {
-        match &error {
-            // As the browser puts it, in several ways.
-            CdpError::Refused { message, .. }
-                if ["context", "Inspected target navigated", "Object reference chain"]
-                    .iter()
-                    .any(|words| message.contains(words)) =>
-            {
-                Self::WorldGone
-            }
-            _ => Self::Cdp(error),
-        }
+        // As the browser puts it, in several ways.
+        const WORDS: [&str; 3] = ["context", "Inspected target navigated", "Object reference chain"];
+        let gone = matches!(&error, CdpError::Refused { message, .. } if WORDS.iter().any(|words| message.contains(words)));
+        if gone { Self::WorldGone } else { Self::Cdp(error) }
     }
 }
 

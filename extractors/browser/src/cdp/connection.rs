@@ -502,7 +502,7 @@ mod tests {
     async fn the_end_of_the_browser_fails_everything_at_once() {
         let (connection, browser) = pair().await;
         let (session, mut events) = connection.session("one");
-        let call = tokio::spawn({
+        let call = spawn_named("a call", {
             let session = session.clone();
             async move { session.call(&GetTargetsParams::default(), SOON).await }
         });
@@ -510,7 +510,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         drop(browser);
-        assert_eq!(call.await.expect("no panic").expect_err("it is gone"), CdpError::Gone);
+        assert_eq!(call.await.expect("it ends").expect("no panic").expect_err("it is gone"), CdpError::Gone);
         assert_eq!(events.next().await, None);
         connection.gone().await;
         assert_eq!(session.over(), Some(CdpError::Gone));

@@ -267,7 +267,7 @@ impl PageState {
     pub(crate) fn hear(&mut self, event: &Event, session: usize, now: Instant, limits: (u32, u64)) {
         match event.method.as_str() {
             "Network.requestWillBeSent" => drop(event.read().map(|request| self.asks(request, now, limits))),
-            "Network.responseReceived" => drop(event.read().map(|response| self.answered(response))),
+            "Network.responseReceived" => drop(event.read().map(|response| self.answered(&response))),
             "Network.dataReceived" => drop(event.read().map(|data| self.loads(&data, limits))),
             "Network.loadingFinished" | "Network.loadingFailed" => drop(event.read().map(|ended| self.ends(ended))),
             "Page.lifecycleEvent" => drop(event.read().map(|event| self.lives(&event))),
@@ -344,15 +344,15 @@ impl PageState {
             });
             self.network.len() - 1
         });
-        if let (Some(redirect), Some(entry)) = (&request.redirect_response, before.and_then(|before| before.entry)) {
-            if let Some(entry) = self.network.get_mut(entry) {
-                entry.status = Some(redirect.status);
-            }
+        if let (Some(redirect), Some(entry)) = (&request.redirect_response, before.and_then(|before| before.entry))
+            && let Some(entry) = self.network.get_mut(entry)
+        {
+            entry.status = Some(redirect.status);
         }
         self.open.insert(request.request_id, Open { kind, loader: request.loader_id, since: now, entry, bytes: 0 });
     }
 
-    fn answered(&mut self, response: Response) {
+    fn answered(&mut self, response: &Response) {
         if let Some(responses) = self.responses.as_mut().filter(|responses| responses.len() < MESSAGES) {
             responses.push(response.response.url.clone());
         }
@@ -450,16 +450,16 @@ impl PageState {
     }
 
     /// A window was to be opened.
-    pub(crate) fn popped_up(&mut self, url: String) {
+    pub(crate) fn popped_up(&mut self, url: &str) {
         if self.popups.len() < NOTED {
-            self.popups.push(cut(&url, LETTERS));
+            self.popups.push(cut(url, LETTERS));
         }
     }
 
     /// A file was to be saved.
-    pub(crate) fn wanted_to_save(&mut self, url: String) {
+    pub(crate) fn wanted_to_save(&mut self, url: &str) {
         if self.downloads.len() < NOTED {
-            self.downloads.push(cut(&url, LETTERS));
+            self.downloads.push(cut(url, LETTERS));
         }
     }
 
