@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use eventmesh_extractors::browser::{Chromium, RenderOptions, Screenshot};
+use eventmesh_extractors::browser::{Chromium, ChromiumMissing, RenderOptions, Screenshot};
 use eventmesh_extractors::pdf::{PINNED, PdfLibrary};
 use serde::Serialize;
 
@@ -85,9 +85,8 @@ async fn examine(arguments: DoctorArgs) -> Result<Vec<Finding>, Exit> {
     let config = arguments.engine.config();
     let mut findings = library(config.pdf.library.as_deref()).await;
     let library = findings.iter().all(|finding| finding.verdict != Verdict::Bad);
-    let chromium = chromium(config.browser.chromium.as_deref());
-    let browser = chromium.verdict != Verdict::Bad;
-    findings.push(chromium);
+    let browser = Chromium::find(config.browser.chromium.as_deref()).is_ok();
+    findings.push(chromium(config.browser.chromium.as_deref()));
     findings.push(shared_memory());
     let engine = super::start(config).await?;
     findings.push(trial(&engine, "html", SAMPLE_PAGE).await);
@@ -120,7 +119,12 @@ fn chromium(setting: Option<&Path>) -> Finding {
             }
         }
         // All else works without it.
-        Err(missing) => Finding { what: "chromium", verdict: Verdict::Bad, says: missing.to_string() },
+        Err(missing @ ChromiumMissing::Nowhere) => {
+            Finding { what: "chromium", verdict: Verdict::Fair, says: missing.to_string() }
+        }
+        Err(missing @ ChromiumMissing::Unfit { .. }) => {
+            Finding { what: "chromium", verdict: Verdict::Bad, says: missing.to_string() }
+        }
     }
 }
 

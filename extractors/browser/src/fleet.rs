@@ -8,6 +8,7 @@
 //! ```
 
 mod policy;
+mod snapshot;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -17,7 +18,6 @@ use chromiumoxide_cdp::cdp::browser_protocol::page::{EnableParams as EnablePage,
 use chromiumoxide_cdp::cdp::browser_protocol::target::{AttachToTargetParams, TargetId};
 use eventmesh_actors::process::ProcessHost;
 use eventmesh_actors::{Backoff, BackoffSpec, ServiceContext, spawn_named};
-use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -28,6 +28,7 @@ use crate::script;
 use crate::spec::{BrowserSpec, SandboxPolicy};
 pub use policy::Retirement;
 use policy::{Record, Seen};
+pub use snapshot::FleetSnapshot;
 
 /// Browsers that may drain at once; past that, the oldest is ended.
 const DRAINING: usize = 2;
@@ -86,35 +87,6 @@ struct State {
 
 /// A place for a page that is ready.
 pub(crate) type Spare = Mutex<Option<Page>>;
-
-/// What a fleet is doing.
-#[derive(Clone, Debug, Serialize)]
-pub struct FleetSnapshot {
-    /// Chromium, by its path.
-    pub chromium: String,
-    /// The version of the browser in use, if one is.
-    pub version: Option<String>,
-    /// Its number, and how many were started so far.
-    pub browser: Option<u64>,
-    /// How many were started so far.
-    pub started: u64,
-    /// Pages that it was asked for.
-    pub pages: u64,
-    /// Pages that are in it.
-    pub leases: usize,
-    /// Browsers that finish their pages.
-    pub draining: usize,
-    /// Bytes (PSS) of its processes when they were added up last.
-    pub memory: u64,
-    /// Whether it confines its own processes; none as long as none has come up.
-    pub sandboxed: Option<bool>,
-    /// Why not, if it was tried.
-    pub unsandboxed_because: Option<String>,
-    /// Why the last start failed, if it did.
-    pub failure: Option<String>,
-    /// How many were replaced, and why.
-    pub retired: Vec<(Retirement, u64)>,
-}
 
 impl Fleet {
     /// Browsers of `spec`, whose processes `host` minds. None is started before one is needed.
