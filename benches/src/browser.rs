@@ -6,6 +6,7 @@ pub(crate) mod soak;
 
 use eventmesh::render::{Action, RenderOptions};
 use eventmesh::{Config, Engine, RenderMode, Reply, Request};
+use eventmesh_chaos::os::{families, proc_text};
 
 use crate::Error;
 
@@ -28,22 +29,9 @@ fn actions(list: serde_json::Value) -> Result<Vec<Action>, Error> {
     Ok(serde_json::from_value(list)?)
 }
 
-/// The processes of this process's browsers, each with its command line. Those that a browser has started are of its group.
+/// The processes of this process's browsers, each with its command line.
 fn family() -> Vec<(u32, String)> {
-    let text = |pid: u32, name: &str| {
-        std::fs::read(format!("/proc/{pid}/{name}")).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-    };
     let marked = format!("EVENTMESH_PARENT={}", std::process::id());
-    let pids = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-    let pids: Vec<u32> = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    // After the name in parentheses: state, parent, group.
-    let group = |pid: u32| text(pid, "stat")?.rsplit(')').next()?.split_ascii_whitespace().nth(2)?.parse::<u32>().ok();
-    let ours =
-        |pid: u32| text(pid, "environ").is_some_and(|environment| environment.split('\0').any(|variable| variable == marked));
-    let leaders: Vec<u32> = pids.iter().copied().filter(|pid| group(*pid) == Some(*pid) && ours(*pid)).collect();
-    let members = pids.into_iter().filter(|pid| group(*pid).is_some_and(|group| leaders.contains(&group)));
-    members
-        .filter_map(|pid| Some((pid, text(pid, "cmdline")?.replace('\0', " "))))
-        .filter(|(_, command)| command.contains("chrom"))
-        .collect()
+    let ours = |pid| proc_text(pid, "environ").split('\0').any(|variable| variable == marked);
+    families(ours).into_iter().filter(|(_, command)| command.contains("chrom")).collect()
 }

@@ -108,3 +108,22 @@ pub fn zombies() -> usize {
         })
         .count()
 }
+
+/// The processes of those groups whose leader `leads` says yes to, each with its command line. Whatever a leader has started is
+/// among them, also if it has forgotten its environment.
+#[must_use]
+pub fn families(leads: impl Fn(u32) -> bool) -> Vec<(u32, String)> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    let pids: Vec<u32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    // After the name in parentheses: state, parent, group.
+    let group = |pid: u32| proc_text(pid, "stat").rsplit(')').next()?.split_ascii_whitespace().nth(2)?.parse::<u32>().ok();
+    let leaders: Vec<u32> = pids.iter().copied().filter(|pid| group(*pid) == Some(*pid) && leads(*pid)).collect();
+    let members = pids.into_iter().filter(|pid| group(*pid).is_some_and(|group| leaders.contains(&group)));
+    members.map(|pid| (pid, proc_text(pid, "cmdline").replace('\0', " "))).collect()
+}
+
+/// What `/proc` says of a process; nothing of one that is gone, or that belongs to somebody else.
+#[must_use]
+pub fn proc_text(pid: u32, name: &str) -> String {
+    std::fs::read(format!("/proc/{pid}/{name}")).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}

@@ -11,6 +11,7 @@ use eventmesh_actors::{Subscriber, TreeSnapshot};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{StartError, cache};
+use crate::os::{families, proc_text};
 use crate::pages::Pages;
 use crate::plan::{Fault, FaultKind};
 use crate::target::{Answer, AnswerKind, Call, Target};
@@ -64,20 +65,9 @@ impl BrowserTarget {
 
     /// The processes of its browsers: those whose profile lies in its scratch directory, and those of their groups.
     fn family(&self) -> Vec<Pid> {
-        let text = |pid: i32, name: &str| {
-            std::fs::read(format!("/proc/{pid}/{name}"))
-                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-                .unwrap_or_default()
-        };
-        let entries = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-        let pids: Vec<i32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-        // After the name in parentheses: state, parent, group.
-        let group = |pid: i32| text(pid, "stat").rsplit(')').next()?.split_ascii_whitespace().nth(2)?.parse::<i32>().ok();
         let place = self.scratch.to_string_lossy().into_owned();
-        let leads = |pid: i32| group(pid) == Some(pid) && text(pid, "cmdline").contains(&place);
-        let leaders: Vec<i32> = pids.iter().copied().filter(|pid| leads(*pid)).collect();
-        let members = pids.into_iter().filter(|pid| group(*pid).is_some_and(|group| leaders.contains(&group)));
-        members.filter_map(Pid::from_raw).collect()
+        let found = families(|pid| proc_text(pid, "cmdline").contains(&place));
+        found.into_iter().filter_map(|(pid, _)| Pid::from_raw(i32::try_from(pid).ok()?)).collect()
     }
 
     fn signal(&self, target: u32, signal: Signal) -> bool {

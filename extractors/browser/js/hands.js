@@ -311,7 +311,7 @@
         if (!place(op.element)?.whole) op.element.scrollIntoView({ block: 'center', inline: 'nearest', ...options });
       }
       else if (op.to) scrollTo({ top: op.to === 'bottom' ? document.documentElement.scrollHeight : op.to === 'top' ? 0 : op.to, ...options });
-      else scrollBy({ left: op.dx ?? 0, top: op.dy ?? 0, ...options });
+      else scrollBy({ top: op.dy ?? 0, ...options });
       return { ok: true };
     },
     // Declared as synthetic by whoever asked for it.
@@ -323,7 +323,6 @@
       return { ok: true };
     },
     wait: (op) => (test(op) ? { ok: true } : { why: 'pending' }),
-    settled: () => ({ ok: true }),
   };
   const test = (op) => {
     const element = op.selector ? find(op.selector) : null;
@@ -450,6 +449,5 @@
     return { x: area.x, y: area.y, width: area.width, height: area.height, left: scrollX, top: scrollY };
   };
   const first = (selector) => find(selector);
-  const focused = () => describe(deep());
-  globalThis.hands = Object.freeze({ step, finish, over, wait, box, first, focused, scrollUntilNoMore });
+  globalThis.hands = Object.freeze({ step, over, wait, box, first, scrollUntilNoMore });
 })()

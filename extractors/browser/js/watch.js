@@ -1,5 +1,5 @@
 // Watches what a page is still doing. Runs in the page's own world, before any script of the page, in every frame.
-// `KEY` is a name that nobody knows beforehand; under it lies `probe`, which is answered when the page has come to rest.
+// `key` is a name that nobody knows beforehand; under it lies `probe`, which is answered when the page has come to rest.
 ((key, quiet, patience) => {
   if (Object.prototype.hasOwnProperty.call(window, key)) return;
   const now = performance.now.bind(performance);

@@ -1,5 +1,5 @@
-// Writes a document down as it is seen: what lies in open shadow roots stands where it is shown, and frames that `marks` names
-// leave a mark in their place. What is longer than `LIMIT` letters is refused here, before it is sent; halves of letters are mended.
+// Writes a document down as it is seen: what lies in open shadow roots stands where it is shown, and frames that have been marked
+// leave a mark in their place. What is longer than `limit` letters is refused here, before it is sent; halves of letters are mended.
 ((limit) => {
   const whole = (text) => {
     if (text.length > limit) throw new Error('too long');

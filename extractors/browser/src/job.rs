@@ -19,7 +19,7 @@ use chromiumoxide_cdp::cdp::browser_protocol::page::{
 };
 use chromiumoxide_cdp::cdp::js_protocol::runtime::{CallArgument, CallFunctionOnParams};
 use eventmesh_actors::Progress;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use crate::actions::Performer;
 use crate::blocklist;
@@ -441,18 +441,24 @@ async fn written(
     within: Duration,
 ) -> Result<String, RenderError> {
     let text = |value: serde_json::Value| value.as_str().map(str::to_owned).unwrap_or_default();
+    let until = Instant::now() + within;
     match script::evaluate(session, writing(page), world, within.min(PATIENT)).await {
         Ok(value) => Ok(text(value)),
         Err(ScriptError::Cdp(CdpError::Deadline { .. })) => {
-            // A script that does not end is ended; the page is then as it is.
-            timeout_at(Instant::now() + PATIENT, page.terminate())
-                .await
-                .map_err(|_| RenderError::Deadline { doing: "stopping a script that does not end" })?
-                .map_err(late("stopping a script that does not end"))?;
-            script::evaluate(session, writing(page), world, PATIENT)
+            // A script that does not end is ended; the page is then as it is. One that is busy otherwise, with a page that is hard
+            // to read, is waited for: it does not say whether it has heard.
+            if let Err(error) = page.terminate().await
+                && error.is_final()
+            {
+                return Err(error.into());
+            }
+            script::evaluate(session, writing(page), world, until.saturating_duration_since(Instant::now()))
                 .await
                 .map(text)
-                .map_err(|_| RenderError::Deadline { doing: "being written down" })
+                .map_err(|error| match error {
+                    ScriptError::Cdp(error) => late("being written down")(error),
+                    ScriptError::Thrown(_) | ScriptError::WorldGone => error.into(),
+                })
         }
         // It went elsewhere at this very moment: as it is there.
         Err(ScriptError::WorldGone) => {

@@ -31,15 +31,7 @@ pub(crate) async fn settle(page: &Page, wait: &Wait, scripts: bool, cap: Instant
                 |state: &PageState| state.responses.as_ref()?.iter().any(|url| url.contains(part)).then_some(SettleReason::Came);
             page.until(cap, WAITING, came).await
         }
-        Wait::Time(time) => {
-            page.until(cap, WAITING, |state| state.parsed.then_some(())).await?;
-            let end = (Instant::now() + *time).min(cap);
-            // A page that goes meanwhile is not waited for.
-            match page.until(end, WAITING, |_| None::<()>).await {
-                Err(RenderError::Deadline { .. }) | Ok(()) => Ok(SettleReason::Came),
-                Err(error) => Err(error),
-            }
-        }
+        Wait::Time(time) => time_passed(page, *time, cap).await,
         Wait::Selector(selector) => selector_seen(page, selector, cap).await,
         Wait::Function(expression) => function_true(page, expression, cap).await,
     };
@@ -53,6 +45,16 @@ const WAITING: &str = "waiting for the page";
 
 fn left(cap: Instant) -> Duration {
     cap.saturating_duration_since(Instant::now())
+}
+
+/// Waits for so long after the document was parsed.
+async fn time_passed(page: &Page, time: Duration, cap: Instant) -> Result<SettleReason, RenderError> {
+    page.until(cap, WAITING, |state| state.parsed.then_some(())).await?;
+    match page.until((Instant::now() + time).min(cap), WAITING, |_| None::<()>).await {
+        Err(RenderError::Deadline { .. }) | Ok(()) => Ok(SettleReason::Came),
+        // A page that goes meanwhile is not waited for.
+        Err(error) => Err(error),
+    }
 }
 
 async fn at_rest(page: &Page, cap: Instant) -> Result<SettleReason, RenderError> {
