@@ -17,6 +17,7 @@
 //! - A child's end is seen before it is reaped, so its group can still be named and nothing else can have its number.
 
 mod entry;
+mod last_words;
 mod sweep;
 
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ use crate::governor::ProcessList;
 use crate::progress::Interrupt;
 
 pub use entry::{EntryError, SelfLimits, enter};
+pub use last_words::LastWords;
 pub use sweep::Swept;
 
 /// In the environment of every process: which engine it belongs to.

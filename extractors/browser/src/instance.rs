@@ -1,8 +1,7 @@
 //! One browser: its process, the connection to it, and what is known of its health.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,11 +12,9 @@ use chromiumoxide_cdp::cdp::browser_protocol::target::{
     CloseTargetParams, CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams, SetDiscoverTargetsParams,
     TargetId,
 };
-use eventmesh_actors::process::{Process, ProcessHost, ProcessSpec, Streams};
+use eventmesh_actors::process::{LastWords, Process, ProcessHost, ProcessSpec, Streams};
 use eventmesh_actors::{Interrupt, KernelMemory, spawn_named};
 use serde::Deserialize;
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
@@ -45,7 +42,7 @@ pub(crate) struct Browser {
     process: Mutex<Option<Process>>,
     interrupt: Arc<dyn Interrupt>,
     pid: u32,
-    said: Arc<Mutex<VecDeque<u8>>>,
+    said: LastWords,
     /// Who wants to know of popups, by context.
     contexts: Mutex<HashMap<String, mpsc::Sender<String>>>,
     leases: watch::Sender<usize>,
@@ -87,17 +84,14 @@ impl Browser {
         let start = |why: String| RenderError::Start { why };
         let socket = process.take_socket().ok_or_else(|| start("it has no socket".to_owned()))?;
         let connection = Connection::open(socket).map_err(|error| start(error.to_string()))?;
-        let said = Arc::new(Mutex::new(VecDeque::new()));
-        let heard = process.take_stderr().and_then(|stderr| listen(OwnedFd::from(stderr), Arc::clone(&said)));
+        let said = LastWords::of(process.take_stderr(), SAID);
         let version = match connection.browser().call(&GetVersionParams::default(), spec.limits.start).await {
             Ok(version) => version.product,
             Err(error) => {
                 // What it says comes a moment after it has closed its pipes.
                 drop(connection);
                 let stopped = timeout(Duration::from_secs(1), process.wait()).await;
-                if let Some(heard) = heard {
-                    let _ = timeout(Duration::from_secs(1), heard).await;
-                }
+                said.settle(Duration::from_secs(1)).await;
                 let said = told(&said);
                 let status = stopped.map_or_else(|_| "it stays".to_owned(), |status| status.to_string());
                 let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
@@ -323,24 +317,9 @@ fn process(spec: &BrowserSpec, sandboxed: bool) -> ProcessSpec {
     process.variable("PATH", "/usr/local/bin:/usr/bin:/bin").variable("LANG", "C.UTF-8")
 }
 
-fn told(said: &Mutex<VecDeque<u8>>) -> String {
-    let said: Vec<u8> = said.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
-    let said = String::from_utf8_lossy(&said);
+fn told(said: &LastWords) -> String {
+    let said = said.text();
     // What every start says on a machine without a desktop is no news.
     let lines = said.lines().filter(|line| !line.contains("dbus") && !line.contains("bluez") && !line.trim().is_empty());
     lines.collect::<Vec<_>>().join("; ")
-}
-
-/// Keeps the last of what it says on standard error, so that it never waits for somebody to read it.
-fn listen(stderr: OwnedFd, said: Arc<Mutex<VecDeque<u8>>>) -> Option<tokio::task::JoinHandle<Option<()>>> {
-    let mut stderr = pipe::Receiver::from_owned_fd(stderr).ok()?;
-    Some(spawn_named("browser's standard error", async move {
-        let mut buffer = [0; 1024];
-        while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
-            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-            said.extend(&buffer[..read]);
-            let surplus = said.len().saturating_sub(SAID);
-            said.drain(..surplus);
-        }
-    }))
 }

@@ -1,17 +1,11 @@
 //! The host's side of one worker process: started, ready, and talked to.
 
-use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use eventmesh_actors::process::{Process, ProcessHost, ProcessSpec, Streams};
-use eventmesh_actors::spawn_named;
+use eventmesh_actors::process::{LastWords, Process, ProcessHost, ProcessSpec, Streams};
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
-use tokio::net::unix::pipe;
 use tokio::time::timeout;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
@@ -32,7 +26,7 @@ pub(crate) struct Client {
     pub(crate) process: Process,
     pub(crate) confinement: Confinement,
     socket: Framed<UnixStream, LengthDelimitedCodec>,
-    said: Arc<Mutex<VecDeque<u8>>>,
+    said: LastWords,
 }
 
 impl Client {
@@ -45,10 +39,7 @@ impl Client {
         socket.set_nonblocking(true).map_err(|error| gone(&error.to_string()))?;
         let socket = UnixStream::from_std(socket).map_err(|error| gone(&error.to_string()))?;
         let codec = LengthDelimitedCodec::builder().little_endian().max_frame_length(LONGEST).new_codec();
-        let said = Arc::new(Mutex::new(VecDeque::new()));
-        if let Some(stderr) = process.take_stderr() {
-            listen(OwnedFd::from(stderr), Arc::clone(&said));
-        }
+        let said = LastWords::of(process.take_stderr(), SAID);
         let unknown = Confinement { landlock: super::LandlockState::Partial, seccomp_missing: None };
         let mut client = Self { process, confinement: unknown, socket: Framed::new(socket, codec), said };
         let ready = timeout(READY, client.next()).await.map_err(|_| PdfError::NotReady { within: READY })??;
@@ -124,25 +115,10 @@ impl Client {
     }
 
     fn said(&self) -> String {
-        let said: Vec<u8> = self.said.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
-        String::from_utf8_lossy(&said).trim().replace('\n', "; ")
+        self.said.text().trim().replace('\n', "; ")
     }
 }
 
 fn understood(body: &BytesMut) -> Result<Frame<Told>, PdfError> {
     protocol::decode(body).map_err(|error| PdfError::Protocol { why: error.to_string() })
-}
-
-/// Keeps the last of what it says on standard error, so that it never waits for somebody to read it.
-fn listen(stderr: OwnedFd, said: Arc<Mutex<VecDeque<u8>>>) {
-    let Ok(mut stderr) = pipe::Receiver::from_owned_fd(stderr) else { return };
-    spawn_named("pdf worker's standard error", async move {
-        let mut buffer = [0; 1024];
-        while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
-            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-            said.extend(&buffer[..read]);
-            let surplus = said.len().saturating_sub(SAID);
-            said.drain(..surplus);
-        }
-    });
 }
