@@ -277,6 +277,14 @@
   for (const name of ['pointerdown', 'mousedown', 'pointerup', 'mouseup', 'click', 'dblclick', 'auxclick', 'keydown', 'keypress', 'keyup', 'beforeinput', 'input']) {
     addEventListener(name, heard, true);
   }
+  // Whether something is being dragged since this was asked for last: the browser tells so, too, but later.
+  let drag = null;
+  addEventListener('dragstart', (event) => { drag = event; }, true);
+  const dragged = () => {
+    const begun = drag;
+    drag = null;
+    return Boolean(begun?.isTrusted && !begun.defaultPrevented);
+  };
   const selectAll = (element) => {
     if (typeof element.select === 'function') { element.select(); return; }
     const range = document.createRange();
@@ -449,5 +457,5 @@
     return { x: area.x, y: area.y, width: area.width, height: area.height, left: scrollX, top: scrollY };
   };
   const first = (selector) => find(selector);
-  globalThis.hands = Object.freeze({ step, over, wait, box, first, scrollUntilNoMore });
+  globalThis.hands = Object.freeze({ step, over, wait, box, first, dragged, scrollUntilNoMore });
 })()

@@ -199,9 +199,23 @@ impl Performer<'_> {
         for acknowledgement in acknowledged {
             acknowledgement.await?;
         }
-        let dragged = self.page.shared.state.borrow().drag.clone();
+        // What the page has begun to drag is the browser's to tell of, and it may take a moment: without it, the page would be left
+        // in the middle of it.
+        let dragged = if self.ask(action, "hands.dragged()".to_owned()).await? == true {
+            match self.page.until(self.until(action), "dragging", |state| state.drag.clone()).await {
+                Ok(data) => Some(data),
+                // Released below, so that the page is not left with it.
+                Err(RenderError::Deadline { .. }) => None,
+                Err(error) => return Err(error),
+            }
+        } else {
+            None
+        };
         self.page.session.call(&SetInterceptDragsParams::new(false), within).await?;
-        if let Some(data) = dragged.and_then(|data| serde_json::from_value::<DragData>(data).ok()) {
+        if let Some(data) = dragged {
+            let Ok(data) = serde_json::from_value::<DragData>(data) else {
+                return Ok((Status::Failed, Some("what is dragged is not understood".to_owned())));
+            };
             // With the drop, the button is up, too.
             for kind in [DispatchDragEventType::DragEnter, DispatchDragEventType::DragOver, DispatchDragEventType::Drop] {
                 self.page.session.call(&DispatchDragEventParams::new(kind, to.0, to.1, data.clone()), within).await?;
