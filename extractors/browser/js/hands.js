@@ -192,18 +192,16 @@
     return active?.shadowRoot ? deep(active.shadowRoot) : active;
   };
   const halt = (op, why, by) => {
-    if (op.outcome) return;
     op.outcome = { why, by };
     batch.halted = true;
     // Nothing that is typed from now on may reach anybody. What is still to come of this batch is stopped, too: it ends when
-    // the browser has done all that it was told.
+    // all of it has come.
     deep()?.blur?.();
   };
   const inPage = (op) => {
-    op.began = performance.now();
     let result;
     try { result = pageOps[op.kind](op); } catch (error) { result = { why: 'failed', by: String(error.message ?? error) }; }
-    op.outcome = result ?? { ok: true };
+    op.outcome = result;
     if (op.outcome.why) batch.halted = true;
   };
   // Everything before `index` that is done within the page itself is due.
@@ -213,48 +211,50 @@
       if (op.page && !op.outcome) inPage(op);
     }
   };
-  const complete = (op) => {
-    if (!batch) return;
-    if (!op.outcome) op.outcome = { ok: true };
-    if (batch.ops.every((other) => other.outcome || other.page)) batch.done();
+  // The next step that such an event can be of: they come in the order in which they were sent.
+  const advance = (fits) => {
+    const op = batch.ops.find((other) => other.index > (batch.at?.index ?? -1) && !other.page && !other.outcome && fits(other));
+    if (op) { due(op.index); batch.at = op; }
+    return op;
+  };
+  // All that was sent has come: the buttons and keys that went down are up again, and texts are in their fields. A text that
+  // has no field any more goes nowhere.
+  const settle = (now) => {
+    const texts = now.halted || now.ops.every((op) => !op.inserts || op.outcome || op.inserted);
+    if (now.ups >= now.expectedUps && now.keyUps >= now.expectedKeyUps && texts) now.done();
   };
   const heard = (event) => {
-    if (!batch || !event.isTrusted) return;
+    const now = batch;
+    if (!now || !event.isTrusted) return;
     const stop = () => { event.preventDefault(); event.stopImmediatePropagation(); };
-    if (batch.halted) return stop();
-    if (event.type === 'mousedown' || event.type === 'pointerdown') {
-      if (event.type === 'pointerdown' || !batch.pressed) {
-        const op = batch.ops.find((other) => !other.page && !other.outcome && (other.presses ?? 0) > (other.pressed ?? 0));
-        if (!op) return;
-        due(op.index);
-        if (batch.halted) return stop();
-        op.pressed = (op.pressed ?? 0) + 1;
-        batch.at = op;
-        if (!op.element.isConnected) { halt(op, 'detached'); return stop(); }
-        if (!event.composedPath().includes(op.element) && !within(op.element, event.composedPath()[0])) {
-          halt(op, 'covered', describe(event.composedPath()[0]));
-          return stop();
-        }
+    if (event.type === 'mouseup') now.ups++;
+    if (event.type === 'keyup') now.keyUps++;
+    // After whatever follows it in the same breath, such as the click.
+    if (['mouseup', 'keyup', 'input'].includes(event.type)) later(() => settle(now));
+    if (now.halted) return stop();
+    if (event.type === 'pointerdown' || (event.type === 'mousedown' && !now.pointer)) {
+      now.pointer = event.type === 'pointerdown';
+      const op = now.at && now.at.pressed < now.at.presses ? now.at : advance((other) => other.presses > 0);
+      if (now.halted) return stop();
+      if (!op) return;
+      op.pressed++;
+      if (!op.element.isConnected) { halt(op, 'detached'); return stop(); }
+      if (!event.composedPath().includes(op.element) && !within(op.element, event.composedPath()[0])) {
+        halt(op, 'covered', describe(event.composedPath()[0]));
+        return stop();
       }
-      batch.pressed = event.type === 'pointerdown';
       return;
     }
-    if (event.type === 'keydown' && (!batch.at || batch.at.outcome || (batch.at.heard ?? 0) >= (batch.at.keys ?? 0))) {
-      const next = batch.ops.find((other) => !other.page && !other.outcome && !other.presses && other.keys);
-      if (next) {
-        due(next.index);
-        if (batch.halted) return stop();
-        batch.at = next;
-      }
+    // The one that belongs to the pointer's.
+    if (event.type === 'mousedown') { now.pointer = false; return; }
+    if (event.type === 'keydown') {
+      if (!now.at || now.at.downs >= now.at.keys) advance((other) => other.keys > 0 && !other.presses);
+      if (now.halted) return stop();
+      if (now.at) now.at.downs++;
     }
-    const op = batch.at;
+    const op = now.at;
     if (!op) return;
-    if (event.type === 'click') {
-      batch.pressed = false;
-      if (op.kind === 'fill') selectAll(op.element);
-      if (!op.keys && (op.pressed ?? 0) >= op.presses) later(() => complete(op));
-      return;
-    }
+    if (event.type === 'click' && op.kind === 'fill') { selectAll(op.element); return; }
     if (event.type === 'keydown' || event.type === 'beforeinput') {
       const active = deep();
       if (op.element && !op.typed && active !== op.element && !op.element.contains(active)) {
@@ -264,10 +264,7 @@
       op.typed = true;
       return;
     }
-    if ((event.type === 'keyup' && op.keys) || (event.type === 'input' && op.kind === 'fill')) {
-      op.heard = (op.heard ?? 0) + 1;
-      if (op.heard >= op.keys) later(() => complete(op));
-    }
+    if (event.type === 'input' && op.inserts) op.inserted = true;
   };
   const channel = new MessageChannel();
   const laters = [];
@@ -355,7 +352,7 @@
     if (op.focused) return {};
     const element = find(op.selector);
     // What has a picker of its own is not typed into.
-    if (op.kind === 'fill' && PICKED.has(element?.type)) Object.assign(op, { kind: 'fast_fill', page: true, presses: 0, keys: 0 });
+    if (op.kind === 'fill' && PICKED.has(element?.type)) Object.assign(op, { kind: 'fast_fill', page: true, presses: 0, keys: 0, inserts: false });
     const found = able(op, element, scroll);
     if (found.why) return found;
     op.element = element;
@@ -392,8 +389,12 @@
     }
     let resolve;
     const ended = new Promise((end) => { resolve = end; });
-    batch = { ops: taken, halted: false, at: null, pressed: false, done: resolve, ended };
-    if (taken.every((op) => op.page || op.outcome)) batch.done();
+    const sent = taken.filter((op) => !op.page && !op.outcome);
+    const sum = (name) => sent.reduce((all, op) => all + op[name], 0);
+    for (const op of sent) Object.assign(op, { pressed: 0, downs: 0 });
+    batch = { ops: taken, halted: false, at: null, pointer: false, ups: 0, keyUps: 0, expectedUps: sum('presses'), expectedKeyUps: sum('keys'), done: resolve, ended };
+    // Only what is heard of ends by being heard.
+    if (!sent.length) batch.done();
     return { before, places, leads: Boolean(taken.at(-1)?.presses || taken.at(-1)?.keys) && leads(taken.at(-1)) };
   };
   const finish = async () => {
@@ -404,18 +405,22 @@
     if (batch === now) batch = null;
     const outcomes = [];
     for (const op of now.ops) {
-      let outcome = op.outcome ?? { why: 'not_heard' };
+      const all = !op.page && op.pressed >= op.presses && op.downs >= op.keys;
+      let outcome = op.outcome ?? (now.halted || !all ? { why: 'not_heard' } : { ok: true });
       if (outcome.ok && op.kind === 'check' && op.element.checked !== op.state) outcome = { why: 'not_changed' };
       outcomes.push(outcome);
       if (!outcome.ok) break;
     }
     return outcomes;
   };
-  // The browser has done all that it was told, whatever has been heard of it.
+  // The browser says that all of it is done. Events may still be on their way to the page: only if they do not come within a
+  // second have they gone elsewhere, such as into a frame. A text, and a pointer that only moves, are not on their way any more.
   const over = () => {
-    if (!batch) return;
-    for (const op of batch.ops) if (!op.page && !op.outcome && !batch.halted) op.outcome = op.element?.isConnected === false || (op.pressed ?? 0) >= (op.presses ?? 0) ? { ok: true } : { why: 'not_heard' };
-    batch.done();
+    const now = batch;
+    if (!now) return;
+    for (const op of now.ops) if (op.inserts) op.inserted = true;
+    settle(now);
+    setTimeout(() => now.done(), 1000);
   };
   const scrollUntilNoMore = async (limit, within) => {
     const began = performance.now();

@@ -19,8 +19,10 @@ pub(crate) struct Op {
     pub(crate) selector: Option<String>,
     /// Times that the pointer goes down.
     pub(crate) presses: u32,
-    /// Keys that come up again, or texts that are put in.
+    /// Keys that come up again.
     pub(crate) keys: u32,
+    /// A text is put in at once.
+    pub(crate) inserts: bool,
     /// It is done within the page.
     pub(crate) page: bool,
     pub(crate) edits: bool,
@@ -65,6 +67,7 @@ impl Op {
             selector: Some(selector.to_owned()),
             presses: 0,
             keys: 0,
+            inserts: false,
             page: false,
             edits: false,
             focused: false,
@@ -108,7 +111,9 @@ impl Op {
             }
             What::Fill { selector, text, fast: false } => {
                 // Also what the page does by itself, where a field has a picker.
-                let op = Self { keys: 1, edits: true, text: Some(text.clone()), ..Self::click("fill", selector) };
+                let inserts = !text.is_empty();
+                let keys = u32::from(!inserts);
+                let op = Self { keys, inserts, edits: true, text: Some(text.clone()), ..Self::click("fill", selector) };
                 (op, Input::Text(text.clone()))
             }
             What::Press { key, selector } => {
