@@ -5,7 +5,6 @@
 #[path = "pdf/make.rs"]
 mod make;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,7 +46,7 @@ impl Host {
 
     /// Nothing has failed as far as supervision is concerned.
     fn assert_unharmed(&self) {
-        assert_eq!(self.restarts(), 0);
+        assert_eq!(self.restarts(), 0, "{:#?}", self.engine.snapshot().tree);
     }
 
     /// Restarts of workers that read PDFs.
@@ -63,7 +62,8 @@ impl Host {
     /// Stops, and nothing is left.
     async fn stop(self) {
         self.engine.shutdown(Duration::from_secs(5)).await;
-        assert_eq!(self.engine.snapshot().pdf.processes, 0);
+        let snapshot = self.engine.snapshot();
+        assert_eq!(snapshot.pdf.processes, 0, "{:#?}", snapshot.tree);
         let left: Vec<_> = std::fs::read_dir(self.scratch.path())
             .expect("it is there")
             .map(|entry| entry.expect("an entry").file_name())
@@ -480,12 +480,9 @@ async fn without_a_program_to_read_them_pdfs_say_so() {
 /// Programs that are no workers: one that talks nonsense, one that ends, one that is not there.
 #[tokio::test]
 async fn a_program_that_is_no_worker_is_found_out() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let scripts = ["head -c 100000 /dev/urandom >&0", "echo no such option >&2; exit 2"];
-    for (number, script) in scripts.iter().enumerate() {
-        let program = directory.path().join(format!("program{number}"));
-        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("it is written");
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    // They are in the repository, since one that is written here may still be open in a process that another test is starting.
+    for script in ["noise", "refusal"] {
+        let program = fixture("no-worker").join(script);
         let host = Host::start(|config| config.pdf.program = Some(program)).await;
         assert_eq!(host.kind(sample()).await, ErrorKind::ExtractionFailed, "{script}");
         host.assert_unharmed();

@@ -17,6 +17,7 @@
 //! - A child's end is seen before it is reaped, so its group can still be named and nothing else can have its number.
 
 mod entry;
+mod group;
 mod last_words;
 mod sweep;
 
@@ -34,12 +35,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use crate::governor::ProcessList;
 use crate::progress::Interrupt;
+
+use group::{Group, groups, kill_group, members, signal};
 
 pub use entry::{EntryError, SelfLimits, enter};
 pub use last_words::LastWords;
@@ -146,6 +149,7 @@ struct Host {
     _lock: File,
     next: AtomicU64,
     living: Mutex<BTreeMap<u32, Living>>,
+    /// Processes that are there or being started, and directories that are not yet removed.
     count: watch::Sender<usize>,
     swept: Swept,
 }
@@ -160,6 +164,22 @@ struct Living {
 impl Host {
     fn living(&self) -> MutexGuard<'_, BTreeMap<u32, Living>> {
         self.living.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One that counts for as long as it lives: also a start that is under way, which has a directory already.
+struct Counted(Arc<Host>);
+
+impl Counted {
+    fn new(host: &Arc<Host>) -> Self {
+        host.count.send_modify(|count| *count += 1);
+        Self(Arc::clone(host))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.count.send_modify(|count| *count -= 1);
     }
 }
 
@@ -217,14 +237,14 @@ impl ProcessHost {
     /// See [`ProcessError`]. Then nothing is left of it.
     pub async fn spawn(&self, spec: &ProcessSpec, name: &str) -> Result<Process, ProcessError> {
         let (told, born) = oneshot::channel();
-        let (host, spec) = (Arc::clone(&self.host), spec.clone());
+        let (counted, spec) = (Counted::new(&self.host), spec.clone());
         let ended = watch::Sender::new(None);
         let end = ended.subscribe();
         let (ask_grace, term_grace) = (spec.ask_grace, spec.term_grace);
         std::thread::Builder::new()
             .name(format!("mind {name}"))
             .stack_size(MINDER_STACK)
-            .spawn(move || mind(&host, &spec, told, &ended))
+            .spawn(move || mind(&counted, &spec, told, &ended))
             .map_err(ProcessError::Minder)?;
         let mut born =
             born.await.unwrap_or_else(|_| Err(ProcessError::Minder(io::Error::other("the minder ended before the start"))))?;
@@ -302,18 +322,10 @@ impl Drop for Born {
     }
 }
 
-/// Signals the whole group, as long as its number is its own.
-fn signal(pid: Pid, buried: &Mutex<bool>, signal: Signal) {
-    let buried = buried.lock().unwrap_or_else(PoisonError::into_inner);
-    if !*buried {
-        kill_group(pid, signal);
-    }
-}
-
 type Told = oneshot::Sender<Result<Born, ProcessError>>;
 
 /// The whole life of one process, on a thread of its own.
-fn mind(host: &Arc<Host>, spec: &ProcessSpec, told: Told, ended: &watch::Sender<Option<ExitStatus>>) {
+fn mind(Counted(host): &Counted, spec: &ProcessSpec, told: Told, ended: &watch::Sender<Option<ExitStatus>>) {
     let number = host.next.fetch_add(1, Ordering::Relaxed);
     let scratch = host.directory.join(number.to_string());
     if let Err(source) = std::fs::create_dir(&scratch) {
@@ -333,7 +345,6 @@ fn mind(host: &Arc<Host>, spec: &ProcessSpec, told: Told, ended: &watch::Sender<
     };
     let (pid, buried) = (Pid::from_child(&child), Arc::new(Mutex::new(false)));
     host.living().insert(child.id(), Living { pid, family: spec.family });
-    host.count.send_modify(|count| *count += 1);
     let born = Born {
         pid,
         scratch: scratch.clone(),
@@ -388,7 +399,6 @@ fn mind(host: &Arc<Host>, spec: &ProcessSpec, told: Told, ended: &watch::Sender<
     {
         tracing::warn!(%error, path = %scratch.display(), "a scratch directory is left for the next sweep");
     }
-    host.count.send_modify(|count| *count -= 1);
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where processes are born")]
@@ -424,54 +434,6 @@ const GROUP_WAIT: Duration = Duration::from_millis(2);
 /// How often, and how far apart, a scratch directory that cannot be removed is tried again.
 const REMOVALS: u32 = 200;
 const REMOVAL: Duration = Duration::from_millis(100);
-
-/// How many processes are in the group of `pid`, zombies included.
-fn members(pid: Pid) -> usize {
-    groups().filter(|(_, group)| *group == pid).count()
-}
-
-/// All processes there are, each with its group.
-fn groups() -> impl Iterator<Item = (u32, Pid)> {
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-    processes.filter_map(|entry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        // After the name in parentheses: state, parent, group.
-        let group = stat.rsplit(')').next()?.split_ascii_whitespace().nth(2)?.parse().ok()?;
-        Some((pid, Pid::from_raw(group)?))
-    })
-}
-
-fn kill_group(pid: Pid, signal: Signal) {
-    // A group that is gone needs no signal.
-    let _ = kill_process_group(pid, signal);
-}
-
-/// The process group of a child, for whoever may have to end it.
-#[derive(Clone, Debug)]
-struct Group {
-    pid: Pid,
-    /// Whether the number has been given back; locked while it is, and while it is used.
-    buried: Arc<Mutex<bool>>,
-    end: watch::Receiver<Option<ExitStatus>>,
-}
-
-impl Group {
-    /// Signals the whole group, as long as its number is its own.
-    fn signal(&self, which: Signal) {
-        signal(self.pid, &self.buried, which);
-    }
-}
-
-impl Interrupt for Group {
-    fn interrupt(&self) {
-        self.signal(Signal::INT);
-    }
-
-    fn kill(&self) {
-        self.signal(Signal::KILL);
-    }
-}
 
 /// What it took to end a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
