@@ -148,7 +148,9 @@ pub(crate) fn failure(error: RenderError, late: &Late<'_>) -> Error {
     let kind = match &error {
         RenderError::Deadline { doing } => return late(doing),
         RenderError::Missing(_) | RenderError::Sandbox { .. } => ErrorKind::NotInstalled,
-        RenderError::Process(_) | RenderError::Start { .. } | RenderError::BrowserGone => ErrorKind::Unavailable,
+        RenderError::Process(_) | RenderError::Start { .. } | RenderError::BrowserGone | RenderError::NetworkGone => {
+            ErrorKind::Unavailable
+        }
         RenderError::Unavailable { retry_after, why } => {
             let message = format!("no browser is up: {why}");
             return Error::new(ErrorKind::Unavailable, message).retry_after(*retry_after);
@@ -161,5 +163,7 @@ pub(crate) fn failure(error: RenderError, late: &Late<'_>) -> Error {
         RenderError::Crashed | RenderError::Action { .. } | RenderError::Protocol(_) => ErrorKind::ExtractionFailed,
     };
     let message = error.to_string();
-    Error::new(kind, message).caused_by(error)
+    let failure = Error::new(kind, message).caused_by(error);
+    // There is another one by then, or it is known why not.
+    if kind == ErrorKind::Unavailable { failure.retry_after(Error::SOON) } else { failure }
 }

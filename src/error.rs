@@ -138,6 +138,9 @@ impl Error {
         self
     }
 
+    /// What has just gone may be back in this time.
+    pub(crate) const SOON: Duration = Duration::from_secs(1);
+
     pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self

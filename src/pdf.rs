@@ -247,5 +247,7 @@ pub(crate) fn failure(error: PdfError, late: &Late<'_>) -> Error {
         | PdfError::NotReady { .. }
         | PdfError::Process(_) => error.to_string(),
     };
-    Error::new(kind, message).caused_by(error)
+    let failure = Error::new(kind, message).caused_by(error);
+    // There is another one by then, or it is known why not.
+    if kind == ErrorKind::Unavailable { failure.retry_after(Error::SOON) } else { failure }
 }

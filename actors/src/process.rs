@@ -42,7 +42,7 @@ use tokio::time::timeout;
 use crate::governor::ProcessList;
 use crate::progress::Interrupt;
 
-use group::{Group, groups, kill_group, members, signal};
+use group::{Group, groups, kill_group, running, signal};
 
 pub use entry::{EntryError, SelfLimits, enter};
 pub use last_words::LastWords;
@@ -370,8 +370,7 @@ fn mind(Counted(host): &Counted, spec: &ProcessSpec, told: Told, ended: &watch::
     // The others of its group may take a moment to go, and may write as long as they are there.
     for _ in 0..GROUP_WAITS {
         kill_group(pid, Signal::KILL);
-        // It is itself one of the group as long as it is not reaped.
-        if members(pid) <= 1 {
+        if running(pid) == 0 {
             break;
         }
         std::thread::park_timeout(GROUP_WAIT);

@@ -1,6 +1,7 @@
 // The same work through Playwright or Puppeteer: `node browsers.mjs playwright|puppeteer CHROMIUM BASE_URL ROUNDS PAGE,PAGE..`.
 // Prints one JSON object; every figure is a list of milliseconds, one for each round.
 import { createRequire } from 'node:module';
+import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 const [, , library, executablePath, base, count, names] = process.argv;
@@ -31,7 +32,26 @@ async function act(page, kind, i) {
   }
 }
 
-const out = { launch: [], job: [], form: [], form_job: [], chain: [], idle: {}, verified: null };
+// PSS of all processes below this one, in bytes: [with renderers, without].
+function held() {
+  const read = (pid, name) => { try { return readFileSync(`/proc/${pid}/${name}`, 'utf8'); } catch { return ''; } };
+  const parents = new Map();
+  for (const pid of readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name))) {
+    const rest = read(pid, 'stat').split(')').pop().trim().split(' ');
+    parents.set(Number(pid), Number(rest[1]));
+  }
+  const below = (pid) => { for (let up = parents.get(pid); up > 1; up = parents.get(up)) if (up === process.pid) return true; return false; };
+  let [all, others] = [0, 0];
+  for (const pid of [...parents.keys()].filter(below)) {
+    const bytes = 1024 * Number(/^Pss:\s+(\d+)/m.exec(read(pid, 'smaps_rollup'))?.[1] ?? 0);
+    all += bytes;
+    if (!read(pid, 'cmdline').includes('--type=renderer')) others += bytes;
+  }
+  return [all, others];
+}
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+const out = { memory: {}, launch: [], job: [], form: [], form_job: [], chain: [], idle: {}, verified: null };
 for (let i = 0; i < rounds; i++) {
   const began = now();
   const browser = await launch();
@@ -55,6 +75,17 @@ const job = async (name, work) => {
   return [now() - began, took];
 };
 await job('static', async () => {});
+await sleep(1000);
+out.memory.idle = held();
+const open = [];
+for (let i = 0; i < 5; i++) {
+  const own = await context(browser);
+  await (await own.newPage()).goto(base + '/page/static');
+  open.push(own);
+}
+await sleep(1000);
+out.memory.pages = held();
+for (const own of open) await own.close();
 for (let i = 0; i < rounds; i++) {
   out.job.push((await job('static', async () => {}))[0]);
   const [whole, acts] = await job('form', async (page) => {

@@ -1,6 +1,7 @@
 //! Pages that are rendered: what that costs beside others who do it, and what becomes of it when things die or wear out.
 
 pub(crate) mod faults;
+mod memory;
 pub(crate) mod peers;
 pub(crate) mod soak;
 

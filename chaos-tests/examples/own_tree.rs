@@ -107,6 +107,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         hog: 0,
         memory_slack: 32 << 20,
         lossless: false,
+        recycled: false,
     };
     let report = trial.run(|_| {}).await;
     let mut out = std::io::stdout().lock();

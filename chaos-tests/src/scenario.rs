@@ -15,7 +15,7 @@ use crate::board::Board;
 use crate::load::Load;
 use crate::plan::{FaultKind, FaultPlan};
 use crate::real::StartError;
-use crate::real::browsers::BrowserTarget;
+use crate::real::browsers::{BrowserTarget, Role, Trouble};
 use crate::real::engine::EngineTarget;
 use crate::real::pdfs::PdfTarget;
 use crate::real::processes::ProcessTarget;
@@ -60,14 +60,14 @@ enum Kind {
     Engine,
     Processes,
     Pdf,
-    Browser,
+    Browser(Trouble),
     Orphans,
     Escalation,
     Ledger,
 }
 
 /// All of them.
-pub const SCENARIOS: [Scenario; 10] = [
+pub const SCENARIOS: [Scenario; 21] = [
     Scenario {
         name: "sim",
         what: "the engine's own books under virtual time, one seed; `eventmesh-chaos sim` runs thousands",
@@ -139,8 +139,19 @@ pub const SCENARIOS: [Scenario; 10] = [
         name: "browser",
         what: "pages rendered while renderers, browsers, zygotes and all others of their processes are killed and frozen",
         kinds: &[FaultKind::Kill, FaultKind::Freeze, FaultKind::StarveClock],
-        kind: Kind::Browser,
+        kind: Kind::Browser(Trouble::Mixed),
     },
+    process("browser-renderer", "pages rendered while the processes that show them are killed and frozen", Role::Renderer),
+    process("browser-main", "pages rendered while whole browsers are killed and frozen", Role::Main),
+    process("browser-gpu", "pages rendered while the processes that draw are killed and frozen", Role::Gpu),
+    process("browser-network", "pages rendered while the processes that load are killed and frozen", Role::Network),
+    process("browser-zygote", "pages rendered while the processes that renderers come from are killed and frozen", Role::Zygote),
+    page("browser-hang", "pages whose scripts never end, among others that must not notice", "hang", 40),
+    page("browser-heap", "pages that fill their heap, among others that must not notice", "heap-hog", 60),
+    page("browser-buffers", "pages that hold ever more buffers, among others that must not notice", "buffer-hog", 20),
+    page("browser-dialogs", "pages that ask and alert, among others that must not notice", "dialogs", 2),
+    page("browser-popups", "pages that open windows, among others that must not notice", "popups", 2),
+    page("browser-downloads", "pages that want to save files, among others that must not notice", "download", 2),
     Scenario {
         name: "orphans",
         what: "an engine is killed with its processes running: they die with it, or are swept by the next",
@@ -160,6 +171,16 @@ pub const SCENARIOS: [Scenario; 10] = [
         kind: Kind::Ledger,
     },
 ];
+
+/// Browsers with one kind of their processes in trouble.
+const fn process(name: &'static str, what: &'static str, role: Role) -> Scenario {
+    Scenario { name, what, kinds: &[FaultKind::Kill, FaultKind::Freeze], kind: Kind::Browser(Trouble::Process(role)) }
+}
+
+/// Browsers with one kind of bad page, one in `every`: nothing goes wrong but what the page does.
+const fn page(name: &'static str, what: &'static str, page: &'static str, every: u64) -> Scenario {
+    Scenario { name, what, kinds: &[], kind: Kind::Browser(Trouble::Page { page, every }) }
+}
 
 /// Why a scenario could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -187,11 +208,16 @@ impl Scenario {
         }
         match self.kind {
             Kind::Sim => SimRun::of_seed(order.seed).plan,
-            Kind::Orphans | Kind::Escalation | Kind::Ledger => FaultPlan::default(),
-            Kind::Wasm | Kind::Recycle | Kind::Engine | Kind::Processes | Kind::Pdf | Kind::Browser => {
+            Kind::Orphans | Kind::Escalation | Kind::Ledger | Kind::Browser(Trouble::Page { .. }) => FaultPlan::default(),
+            Kind::Wasm
+            | Kind::Recycle
+            | Kind::Engine
+            | Kind::Processes
+            | Kind::Pdf
+            | Kind::Browser(Trouble::Mixed | Trouble::Process(_)) => {
                 let length = u64::try_from(order.chaos.as_millis()).unwrap_or(u64::MAX);
                 // Five faults in a second, one where they cost more: enough to overlap, few enough to be told apart.
-                let apart = if matches!(self.kind, Kind::Browser) { 1_000 } else { 200 };
+                let apart = if matches!(self.kind, Kind::Browser(_)) { 1_000 } else { 200 };
                 let count = usize::try_from(length / apart).unwrap_or(usize::MAX).clamp(4, 5000);
                 FaultPlan::draw(order.seed, self.kinds, count, length)
             }
@@ -236,14 +262,14 @@ impl Scenario {
                 let target = ProcessTarget::start(2, &order.program, directory.path(), Arc::clone(&board), order.seed).await?;
                 (Arc::new(target), Some(board))
             }
-            Kind::Browser => (Arc::new(BrowserTarget::start(directory.path()).await?), None),
+            Kind::Browser(trouble) => (Arc::new(BrowserTarget::start(directory.path(), trouble).await?), None),
             Kind::Pdf => {
                 let target = PdfTarget::start(2, directory.path(), Arc::clone(&board), order.seed).await?;
                 (Arc::new(target), Some(board))
             }
         };
         // A page takes tens of milliseconds of a core, and a browser that was killed most of a second.
-        let slow = matches!(self.kind, Kind::Browser);
+        let slow = matches!(self.kind, Kind::Browser(_));
         let (rate, within) = if slow { (6.0, Duration::from_secs(8)) } else { (150.0, Duration::from_secs(2)) };
         let trial = Trial {
             scenario: self.name.to_owned(),
@@ -257,7 +283,8 @@ impl Scenario {
             converge: Duration::from_secs(if slow { 20 } else { 10 }),
             hog: 384 << 20,
             memory_slack: 48 << 20,
-            lossless: matches!(self.kind, Kind::Recycle),
+            lossless: matches!(self.kind, Kind::Recycle | Kind::Browser(Trouble::Page { .. })),
+            recycled: matches!(self.kind, Kind::Recycle),
         };
         Ok(trial.run(progress).await)
     }

@@ -142,6 +142,23 @@ async fn a_start_that_fails_or_is_given_up_leaves_nothing() {
     assert!(matches!(odd, Err(ProcessError::Scratch { .. })), "{odd:?}");
 }
 
+/// The first process of a container is the parent of all orphans, and nobody but it takes note of their end.
+#[tokio::test]
+async fn orphans_leave_no_zombies_in_a_container() {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).expect("any process may");
+    let root = tempfile::tempdir().expect("a directory");
+    let host = ProcessHost::open(root.path()).expect("a host");
+    let mut process = started(&host, &shell("sleep 1000 & sleep 1000 & echo; wait")).await;
+    let mut line = String::new();
+    BufReader::new(process.take_stdout().expect("piped")).read_line(&mut line).expect("it has started them");
+    let family = process.family();
+    assert_eq!(family.len(), 3, "{family:?}");
+    drop(process);
+    host.empty().await;
+    let left: Vec<u32> = family.into_iter().filter(|pid| exists(*pid)).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 /// A start that was given up is still under way somewhere; closing waits for it, wherever it is.
 #[tokio::test]
 async fn closing_waits_for_starts_that_were_given_up() {

@@ -21,7 +21,7 @@ pub(crate) struct BrowserArgs {
     /// What is done with the page before its content is taken: a JSON list of actions; `eventmesh render --actions-schema` says which
     #[arg(long, value_name = "FILE")]
     pub(crate) actions: Option<PathBuf>,
-    /// What is waited for: settled, load, dom, selector:CSS, function:JS, response:PART-OF-URL or time:MILLISECONDS
+    /// What is waited for: settled, load, dom, networkidle, networkalmostidle, selector:CSS, function:JS, response:PART-OF-URL or time:MILLISECONDS
     #[arg(long, value_name = "WHAT", default_value = "settled", value_parser = wait)]
     wait: Wait,
     /// The longest wait for that; then the page is taken as it is
@@ -104,6 +104,8 @@ fn wait(text: &str) -> Result<Wait, String> {
         ("settled", None) => Ok(Wait::Settled),
         ("load", None) => Ok(Wait::Load),
         ("dom", None) => Ok(Wait::DomContentLoaded),
+        ("networkidle", None) => Ok(Wait::NetworkIdle),
+        ("networkalmostidle", None) => Ok(Wait::NetworkAlmostIdle),
         ("selector", Some(selector)) => Ok(Wait::Selector(selector.to_owned())),
         ("function", Some(script)) => Ok(Wait::Function(script.to_owned())),
         ("response", Some(part)) => Ok(Wait::Response(part.to_owned())),
@@ -111,9 +113,9 @@ fn wait(text: &str) -> Result<Wait, String> {
             .parse()
             .map(|millis| Wait::Time(Duration::from_millis(millis)))
             .map_err(|_| format!("{millis} is no number of milliseconds")),
-        _ => {
-            Err("settled, load, dom, selector:CSS, function:JS, response:PART-OF-URL and time:MILLISECONDS are known".to_owned())
-        }
+        _ => Err("settled, load, dom, networkidle, networkalmostidle, selector:CSS, function:JS, response:PART-OF-URL and \
+                  time:MILLISECONDS are known"
+            .to_owned()),
     }
 }
 

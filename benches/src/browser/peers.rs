@@ -70,7 +70,7 @@ fn open(config: &mut Config) {
 }
 
 /// What takes as long as the peers' `goto` does.
-fn loaded() -> RenderOptions {
+pub(super) fn loaded() -> RenderOptions {
     RenderOptions { wait: Wait::Load, raw: true, ..RenderOptions::default() }
 }
 
@@ -166,6 +166,7 @@ async fn measure() -> Result<Report, Error> {
 
     settling(&mut report, &engine, &site, &names, &playwright).await?;
     engine.shutdown(Duration::from_secs(5)).await;
+    super::memory::weigh(&mut report, &site, [("Playwright", &playwright), ("Puppeteer", &puppeteer)]).await?;
     Ok(report)
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
-use eventmesh::render::RenderOptions;
+use eventmesh::render::{RenderOptions, Screenshot, SettleReason};
 use eventmesh::{Config, Engine, ErrorKind, RenderMode, Request};
 use eventmesh_actors::{Subscriber, TreeSnapshot};
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,13 +16,63 @@ use crate::pages::Pages;
 use crate::plan::{Fault, FaultKind};
 use crate::target::{Answer, AnswerKind, Call, Target};
 
+/// What a process is in its browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It shows pages.
+    Renderer,
+    /// It is the browser itself.
+    Main,
+    /// It draws.
+    Gpu,
+    /// It loads.
+    Network,
+    /// Renderers come from it.
+    Zygote,
+}
+
+impl Role {
+    const ALL: [Self; 5] = [Self::Renderer, Self::Main, Self::Gpu, Self::Network, Self::Zygote];
+
+    /// Whether a process with that command line has this role.
+    fn fits(self, command: &str) -> bool {
+        match self {
+            Self::Renderer => command.contains("--type=renderer"),
+            Self::Main => command.contains("--remote-debugging-pipe") && !command.contains("--type="),
+            Self::Gpu => command.contains("--type=gpu-process"),
+            Self::Network => command.contains("--utility-sub-type=network"),
+            Self::Zygote => command.contains("--type=zygote"),
+        }
+    }
+}
+
+/// What a browser has to put up with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// All kinds of processes hit, and all kinds of bad pages.
+    Mixed,
+    /// One kind of processes hit, and good pages alone.
+    Process(Role),
+    /// No process hit, and one page of so many bad in one way.
+    Page {
+        /// Which.
+        page: &'static str,
+        /// One of how many.
+        every: u64,
+    },
+}
+
 /// An engine that renders, and a site.
 #[derive(Debug)]
 pub struct BrowserTarget {
     engine: Engine,
+    trouble: Trouble,
     site: Pages,
     scratch: std::path::PathBuf,
 }
+
+/// Pages that mean no harm.
+const GOOD: [&str; 4] = ["static", "fetch", "inline-script", "web-component"];
 
 /// What is asked for, and which errors are the right answer. What a page does to itself is no fault of ours, whatever it is called.
 const PAGES: [(&str, &[ErrorKind]); 12] = [
@@ -47,7 +97,7 @@ impl BrowserTarget {
     ///
     /// # Errors
     /// What keeps it from serving.
-    pub async fn start(root: &Path) -> Result<Self, StartError> {
+    pub async fn start(root: &Path, trouble: Trouble) -> Result<Self, StartError> {
         // Browsers of root run as somebody else, who has to come through.
         std::fs::set_permissions(root, std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
         let scratch = root.join("processes");
@@ -60,36 +110,56 @@ impl BrowserTarget {
         if let Some(missing) = engine.snapshot().browser.missing {
             return Err(StartError::System(std::io::Error::other(missing)));
         }
-        Ok(Self { engine, site: Pages::open().await?, scratch })
+        Ok(Self { engine, trouble, site: Pages::open().await?, scratch })
     }
 
     /// The processes of its browsers: those whose profile lies in its scratch directory, and those of their groups.
-    fn family(&self) -> Vec<Pid> {
+    fn family(&self) -> Vec<(Pid, String)> {
         let place = self.scratch.to_string_lossy().into_owned();
         let found = families(|pid| proc_text(pid, "cmdline").contains(&place));
-        found.into_iter().filter_map(|(pid, _)| Pid::from_raw(i32::try_from(pid).ok()?)).collect()
+        found.into_iter().filter_map(|(pid, command)| Some((Pid::from_raw(i32::try_from(pid).ok()?)?, command))).collect()
     }
 
+    /// Signals one of the processes of a role; each role is as likely as the others, however many processes have it.
     fn signal(&self, target: u32, signal: Signal) -> bool {
-        let family = self.family();
-        let pid = family.get(target as usize % family.len().max(1));
+        let roles = u32::try_from(Role::ALL.len()).unwrap_or(1);
+        let (role, which) = match self.trouble {
+            Trouble::Process(role) => (role, target),
+            Trouble::Mixed | Trouble::Page { .. } => (Role::ALL[(target % roles) as usize], target / roles),
+        };
+        let fit: Vec<Pid> = self.family().into_iter().filter(|(_, command)| role.fits(command)).map(|(pid, _)| pid).collect();
+        let pid = fit.get(which as usize % fit.len().max(1));
         pid.is_some_and(|pid| kill_process(*pid, signal).is_ok())
+    }
+
+    /// The page that a call asks for, and which errors are the right answer.
+    fn page(&self, number: u64) -> (&'static str, &'static [ErrorKind]) {
+        let place = |count: usize| usize::try_from(number).unwrap_or(0) % count;
+        match self.trouble {
+            Trouble::Mixed => PAGES[place(PAGES.len())],
+            Trouble::Page { page, every } if number % every == 1 => {
+                PAGES.into_iter().find(|(known, _)| *known == page).unwrap_or((page, &[]))
+            }
+            Trouble::Process(_) | Trouble::Page { .. } => (GOOD[place(GOOD.len())], &[]),
+        }
     }
 }
 
 impl Target for BrowserTarget {
     fn call(&self, number: u64, within: Duration) -> Call {
-        let place = usize::try_from(number).unwrap_or(0) % PAGES.len();
-        let (page, expected) = PAGES[place];
-        let options = RenderOptions { settle_cap: Duration::from_secs(2), raw: true, ..RenderOptions::default() };
+        let (page, expected) = self.page(number);
+        // Drawing is tried where that is what is in trouble.
+        let drawn = self.trouble == Trouble::Process(Role::Gpu);
+        let screenshot = drawn.then(Screenshot::default);
+        let options = RenderOptions { settle_cap: Duration::from_secs(2), raw: true, screenshot, ..RenderOptions::default() };
         let request = Request::url(self.site.url(page)).rendered(RenderMode::Always, options).deadline(within);
         let reply = self.engine.extract(request);
         Box::pin(async move {
             match reply.document().await {
                 Ok(answer) => {
                     let Some(rendered) = answer.rendered else { return Answer::new(AnswerKind::Wrong, "wrong") };
-                    let capped = rendered.settled.reason == eventmesh::render::SettleReason::Cap;
-                    // A page that was taken at its cap is as it was then, and says so.
+                    // A page that was taken at its cap, or while its requests did not end, is as it was then, and says so.
+                    let capped = matches!(rendered.settled.reason, SettleReason::Cap | SettleReason::Patience);
                     let right = capped || !expected.is_empty() || page == "hang" || rendered.html.contains("id=\"done\"");
                     if right { Answer::new(AnswerKind::Good, "good") } else { Answer::new(AnswerKind::Wrong, "wrong") }
                 }
@@ -147,7 +217,8 @@ impl Target for BrowserTarget {
     }
 
     fn left_behind(&self) -> Vec<String> {
-        let mut left: Vec<String> = self.family().into_iter().map(|pid| format!("process {pid:?}")).collect();
+        let mut left: Vec<String> =
+            self.family().into_iter().map(|(pid, command)| format!("process {pid:?}: {command}")).collect();
         let entries = std::fs::read_dir(&self.scratch).into_iter().flatten().filter_map(Result::ok);
         left.extend(entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.path().display().to_string()));
         left

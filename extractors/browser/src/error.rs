@@ -54,6 +54,9 @@ pub enum RenderError {
     /// The browser ended.
     #[error("the browser ended")]
     BrowserGone,
+    /// The browser's process that loads ended.
+    #[error("the browser's process that loads ended in the middle of it")]
+    NetworkGone,
     /// The page holds more than it may.
     #[error("the page holds {} MiB, and {} MiB are allowed", held >> 20, limit >> 20)]
     Memory {

@@ -7,6 +7,7 @@
 //!           └── watch: canary, memory, pages, end; backoff between failed starts
 //! ```
 
+mod canary;
 mod policy;
 mod snapshot;
 
@@ -14,8 +15,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use chromiumoxide_cdp::cdp::browser_protocol::page::{EnableParams as EnablePage, NavigateParams};
-use chromiumoxide_cdp::cdp::browser_protocol::target::{AttachToTargetParams, TargetId};
 use eventmesh_actors::process::ProcessHost;
 use eventmesh_actors::{Backoff, BackoffSpec, ServiceContext, spawn_named};
 use tokio::sync::{Notify, watch};
@@ -24,8 +23,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::error::RenderError;
 use crate::instance::{Browser, BrowserLease};
 use crate::page::Page;
-use crate::script;
 use crate::spec::{BrowserSpec, SandboxPolicy};
+use canary::{Song, try_out};
 pub use policy::Retirement;
 use policy::{Record, Seen};
 pub use snapshot::FleetSnapshot;
@@ -40,8 +39,6 @@ const UP: Duration = Duration::from_secs(1);
 const STARTS: u32 = 3;
 /// A browser that lived this long has proved itself.
 const PROVEN: Duration = Duration::from_secs(1);
-/// A page of nothing.
-const SONG: &str = "data:text/html,<p>canary";
 /// Every so many looks, the memory of all processes is added up, which costs tens of milliseconds.
 const WEIGHED: u32 = 5;
 
@@ -192,7 +189,7 @@ impl Fleet {
             let mut current = self.inner.current.subscribe();
             current.mark_unchanged();
             let left = deadline.saturating_duration_since(Instant::now());
-            if self.canary(&lease.browser, CANARY.min(left)).await.is_some() {
+            if try_out(&lease.browser, CANARY.min(left), Song::Page).await.is_some() {
                 return Ok(());
             }
             self.suspect();
@@ -317,47 +314,13 @@ impl Fleet {
             }
         };
         // What cannot bring a page of nothing is no browser.
-        if canary == Canary::First && self.canary(&browser, spec.limits.start).await.is_none() {
+        if canary == Canary::First && try_out(&browser, spec.limits.start, Song::Page).await.is_none() {
             let said = browser.said();
             browser.kill();
             return Err(RenderError::Start { why: format!("it came up, but brings no page; {said}") });
         }
         tracing::info!(browser = number, version = %browser.version, sandboxed = browser.sandboxed, took = ?began.elapsed(), "a browser is up");
         Ok(browser)
-    }
-
-    /// Opens a page of nothing and lets it say something; how long that took.
-    async fn canary(&self, browser: &Arc<Browser>, within: Duration) -> Option<Duration> {
-        let began = Instant::now();
-        let call = within.min(self.inner.spec.limits.call.max(within));
-        let opened = timeout(within, browser.context(call)).await;
-        // The context ends with this function, whatever comes of it.
-        let (_context, target, _popups) = opened.ok()?.ok()?;
-        timeout(within, self.sing(browser, &target, call)).await.ok().flatten().map(|()| began.elapsed())
-    }
-
-    async fn sing(&self, browser: &Arc<Browser>, target: &str, within: Duration) -> Option<()> {
-        let attach = AttachToTargetParams { target_id: TargetId::new(target), flatten: Some(true) };
-        let attached = browser.session().call(&attach, within).await.ok()?;
-        let (session, mut events) = browser.connection().session(attached.session_id.inner());
-        let sung = async {
-            session.call(&EnablePage::default(), within).await.ok()?;
-            session.call(&NavigateParams::new(SONG), within).await.ok()?;
-            while let Some(event) = events.next().await {
-                let there = event.method == "Page.loadEventFired";
-                if there
-                    && script::evaluate(&session, "document.body.innerText".to_owned(), None, within).await.ok()?.as_str()
-                        == Some("canary")
-                {
-                    return Some(());
-                }
-            }
-            None
-        };
-        // Within this, so that the session is let go of in any case.
-        let sung = timeout(within.mul_f64(0.9), sung).await.ok().flatten();
-        browser.connection().forget(&session);
-        sung
     }
 
     /// Minds a browser until it is gone or not needed any more; another one takes over when it wears out.
@@ -367,6 +330,7 @@ impl Fleet {
         let mut looks = 0_u32;
         self.inner.current.send_replace(Some(Arc::clone(&browser)));
         loop {
+            let mut song = Song::Page;
             tokio::select! {
                 biased;
                 () = browser.gone() => {
@@ -378,7 +342,7 @@ impl Fleet {
                     spawn_named("browser's burial", async move { gone.stop().await });
                     return Idle::No;
                 }
-                () = self.inner.suspected.notified() => {}
+                () = self.inner.suspected.notified() => song = Song::Picture,
                 () = sleep(limits.look) => {}
             }
             looks += 1;
@@ -388,7 +352,7 @@ impl Fleet {
                 browser.stop().await;
                 return Idle::Yes;
             }
-            let canary = self.canary(&browser, CANARY).await;
+            let canary = try_out(&browser, CANARY, song).await;
             if browser.is_gone() {
                 continue;
             }
@@ -397,7 +361,7 @@ impl Fleet {
             let mut verdict = record.see(Seen { pages, memory, canary: Some(canary) });
             if canary.is_none() && verdict.is_none() {
                 // A second look at once: whoever waits for a page waits in vain.
-                let canary = self.canary(&browser, CANARY).await;
+                let canary = try_out(&browser, CANARY, song).await;
                 verdict = record.see(Seen { pages, memory: None, canary: Some(canary) });
             }
             if std::mem::take(&mut self.state().asked) {

@@ -25,6 +25,8 @@ use crate::spec::{ARGUMENTS, BrowserSpec, LauncherProgram};
 
 /// The last that a browser said on standard error is kept, up to here, in bytes.
 const SAID: usize = 4 << 10;
+/// In the command line of the process that loads.
+const NETWORK: &[u8] = b"--utility-sub-type=network.";
 /// Popups of one page that wait to be closed.
 const POPUPS: usize = 64;
 
@@ -43,6 +45,8 @@ pub(crate) struct Browser {
     interrupt: Arc<dyn Interrupt>,
     pid: u32,
     said: LastWords,
+    /// The process that loads, and how many of its kind have ended.
+    network: Mutex<(Option<u32>, u64)>,
     /// Who wants to know of popups, by context.
     contexts: Mutex<HashMap<String, mpsc::Sender<String>>>,
     leases: watch::Sender<usize>,
@@ -109,6 +113,7 @@ impl Browser {
             connection,
             process: Mutex::new(Some(process)),
             said,
+            network: Mutex::default(),
             contexts: Mutex::default(),
             leases: watch::Sender::new(0),
         });
@@ -237,14 +242,36 @@ impl Browser {
         let _ = leases.wait_for(|leases| *leases == 0).await;
     }
 
+    /// How many processes that load have ended so far. Chromium starts another one and does not say so; what was on its way is
+    /// told to have failed, like anything that fails.
+    pub(crate) fn network_ends(&self) -> u64 {
+        let loads = |pid: u32| {
+            // One that has ended has no command line any more.
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.windows(NETWORK.len()).any(|window| window == NETWORK))
+        };
+        let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
+        let (pid, ends) = &mut *network;
+        if pid.is_some_and(|pid| !loads(pid)) {
+            *pid = None;
+            *ends += 1;
+        }
+        if pid.is_none() {
+            let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+            *pid = process.as_ref().and_then(|process| process.family().into_iter().find(|pid| loads(*pid)));
+        }
+        *ends
+    }
+
     /// Ends it at once, with all that it has started.
     pub(crate) fn kill(&self) {
         self.interrupt.kill();
     }
 
-    /// Ends it: its pipes are closed, which it takes for an order to go, and it is killed if it does not.
+    /// Ends it. Nothing of it is kept, so there is nothing that it would have to see to: asked politely, it takes a second.
     pub(crate) async fn stop(&self) {
         self.connection.close();
+        self.interrupt.kill();
         let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(process) = process {
             process.stop().await;
@@ -261,6 +288,10 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Its id, for whoever sees to its end from now on.
     pub(crate) fn keep(mut self) -> String {
         self.kept = true;

@@ -47,11 +47,18 @@ pub(crate) async fn render(
     deadline: Instant,
     progress: &Progress,
 ) -> Result<Rendered, RenderError> {
-    tokio::select! {
+    let ends = page.browser().network_ends();
+    let rendered = tokio::select! {
         biased;
         rendered = steps(page, request, deadline, progress) => rendered,
         error = mind(page, progress) => Err(error),
+    };
+    // What failed may have failed because of us.
+    let failed = page.shared.state.borrow().broken || matches!(rendered, Err(RenderError::Load { .. }));
+    if failed && page.browser().network_ends() != ends {
+        return Err(RenderError::NetworkGone);
     }
+    rendered
 }
 
 /// Looks at what the page holds, for as long as it works. Returns only when that is too much.
@@ -104,16 +111,16 @@ async fn steps(page: &Page, request: &RenderRequest, deadline: Instant, progress
     if request.options.screenshot.is_some() && request.options.javascript {
         seen(page, deadline).await?;
     }
-    let mut pictures = performed.pictures;
+    let (mut pictures, mut yields) = (performed.pictures, performed.yields);
     if let Some(wanted) = &request.options.screenshot {
-        pictures.push(Picture {
-            action: None,
-            format: wanted.format,
-            bytes: picture(page, wanted, request.options.viewport, deadline).await?,
-        });
+        let bytes = picture(page, wanted, request.options.viewport, deadline).await?;
+        yields.add(bytes.len())?;
+        pictures.push(Picture { action: None, format: wanted.format, bytes });
     }
     let pdf = if request.options.pdf { Some(print(page, deadline).await?) } else { None };
+    yields.add(pdf.as_ref().map_or(0, Vec::len))?;
     let html = if request.options.html { content(page, deadline).await? } else { String::new() };
+    yields.add(html.len())?;
     let cookies = if request.options.with_cookies { cookies(page).await? } else { Vec::new() };
     let mut rendered = Rendered {
         html,
@@ -174,9 +181,12 @@ async fn prepare(page: &Page, request: &RenderRequest) -> Result<(), RenderError
     if let Some(locale) = &request.options.locale {
         let set = SetLocaleOverrideParams { locale: Some(locale.replace('-', "_")) };
         waits.push(settled(batch.add(&set), within));
+        wishes.locale = Some(set);
     }
     if let Some(timezone) = &request.options.timezone {
-        waits.push(settled(batch.add(&SetTimezoneOverrideParams::new(timezone.clone())), within));
+        let set = SetTimezoneOverrideParams::new(timezone.clone());
+        waits.push(settled(batch.add(&set), within));
+        wishes.timezone = Some(set);
     }
     if !request.options.javascript {
         waits.push(settled(batch.add(&SetScriptExecutionDisabledParams::new(true)), within));
@@ -185,7 +195,9 @@ async fn prepare(page: &Page, request: &RenderRequest) -> Result<(), RenderError
     if !request.options.headers.is_empty() {
         let headers: serde_json::Map<_, _> =
             request.options.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
-        waits.push(settled(batch.add(&SetExtraHttpHeadersParams::new(Headers::new(serde_json::Value::from(headers)))), within));
+        let set = SetExtraHttpHeadersParams::new(Headers::new(serde_json::Value::from(headers)));
+        waits.push(settled(batch.add(&set), within));
+        wishes.headers = Some(set);
     }
     if !request.options.cookies.is_empty() {
         let url = address(request);

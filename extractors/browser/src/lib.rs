@@ -14,6 +14,7 @@ mod request;
 mod script;
 mod spec;
 mod worker;
+mod yields;
 
 pub use actions::{Action, Button, Edge, File, OnError, Outcome, State, Status, What, schema};
 pub use cdp::CdpError;

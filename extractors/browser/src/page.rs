@@ -2,6 +2,7 @@
 
 pub(crate) mod settle;
 pub(crate) mod state;
+mod wishes;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -11,12 +12,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
 use chromiumoxide_cdp::cdp::browser_protocol::browser::{
     BrowserContextId, SetDownloadBehaviorBehavior, SetDownloadBehaviorParams,
 };
 use chromiumoxide_cdp::cdp::browser_protocol::dom::DescribeNodeParams;
-use chromiumoxide_cdp::cdp::browser_protocol::emulation::{SetScriptExecutionDisabledParams, SetUserAgentOverrideParams};
+use chromiumoxide_cdp::cdp::browser_protocol::emulation::SetScriptExecutionDisabledParams;
 use chromiumoxide_cdp::cdp::browser_protocol::fetch::{
     ContinueRequestParams, FulfillRequestParams, HeaderEntry, RequestId as FetchId,
 };
@@ -49,31 +49,10 @@ use crate::request::Dialog;
 use crate::script::{self, ScriptError};
 use crate::spec::BrowserLimits;
 use state::PageState;
+pub(crate) use wishes::{Answer, Served, Wishes};
 
 /// Frames in processes of their own that a page may have.
 const SESSIONS: usize = 100;
-
-/// What dialogs are answered with.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Answer {
-    pub(crate) accept: bool,
-    pub(crate) text: Option<String>,
-}
-
-/// What a request wants otherwise than the rest, and what holds in every process that shows a part of the page.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Wishes {
-    pub(crate) no_scripts: bool,
-    pub(crate) block: Option<SetBlockedUrLsParams>,
-    pub(crate) identity: Option<SetUserAgentOverrideParams>,
-}
-
-/// A document that is answered from memory.
-#[derive(Clone, Debug)]
-pub(crate) struct Served {
-    pub(crate) html: Bytes,
-    pub(crate) content_type: String,
-}
 
 /// What a page and those who listen to it share.
 #[derive(Debug)]
@@ -328,10 +307,28 @@ impl Page {
         Some(beside)
     }
 
-    /// What its scripts hold, buffers included.
+    /// What its scripts hold, buffers included: in the process that holds most, if frames have processes of their own. Those of
+    /// one site share one, so that a sum would count it several times.
     pub(crate) async fn memory(&self) -> Result<u64, CdpError> {
-        let usage = self.session.call(&GetHeapUsageParams::default(), self.limits.call).await?;
-        let held = (usage.used_size + usage.backing_storage_size + usage.embedder_heap_used_size).max(0.0) as u64;
+        let sessions = self.shared.sessions().clone();
+        let mut answers = Vec::new();
+        for session in sessions {
+            let mut batch = session.batch();
+            let answer = batch.add(&GetHeapUsageParams::default());
+            // A frame that has gone holds nothing.
+            if batch.send().await.is_ok() {
+                answers.push(answer);
+            }
+        }
+        let until = Instant::now() + self.limits.call;
+        let mut most = Err(CdpError::Detached);
+        for answer in answers {
+            if let Ok(Ok(usage)) = timeout_at(until, answer.get()).await {
+                let held = (usage.used_size + usage.backing_storage_size + usage.embedder_heap_used_size).max(0.0) as u64;
+                most = Ok(most.unwrap_or(0).max(held));
+            }
+        }
+        let held = most?;
         self.held.fetch_max(held, Ordering::Relaxed);
         Ok(held)
     }
@@ -543,6 +540,9 @@ impl Shared {
             drop(batch.add(&SetBypassServiceWorkerParams::new(true)));
             drop(batch.add(&wishes.block.unwrap_or_else(|| block(blocklist::DEFAULT.iter().copied()))));
             drop(wishes.identity.map(|identity| batch.add(&identity)));
+            drop(wishes.headers.map(|headers| batch.add(&headers)));
+            drop(wishes.locale.map(|locale| batch.add(&locale)));
+            drop(wishes.timezone.map(|timezone| batch.add(&timezone)));
             if wishes.no_scripts {
                 drop(batch.add(&SetScriptExecutionDisabledParams::new(true)));
             }

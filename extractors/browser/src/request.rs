@@ -57,6 +57,10 @@ pub enum Wait {
     DomContentLoaded,
     /// Until everything that the document names has been loaded.
     Load,
+    /// Until at most two requests have been open for half a second, as the browser counts them.
+    NetworkAlmostIdle,
+    /// Until no request has been open for half a second, as the browser counts them.
+    NetworkIdle,
     /// For so long after the document was parsed.
     Time(Duration),
 }
@@ -214,9 +218,14 @@ impl RenderOptions {
         }
         let longest = match self.wait {
             Wait::Time(time) => time.max(self.settle_cap),
-            Wait::Settled | Wait::Selector(_) | Wait::Function(_) | Wait::Response(_) | Wait::DomContentLoaded | Wait::Load => {
-                self.settle_cap
-            }
+            Wait::Settled
+            | Wait::Selector(_)
+            | Wait::Function(_)
+            | Wait::Response(_)
+            | Wait::DomContentLoaded
+            | Wait::Load
+            | Wait::NetworkAlmostIdle
+            | Wait::NetworkIdle => self.settle_cap,
         };
         if longest > Duration::from_secs(24 * 60 * 60) || self.actions.iter().any(|action| action.timeout > LONGEST) {
             return Err("nothing is waited for longer than a day, and no action for longer than an hour".to_owned());

@@ -50,6 +50,8 @@ pub struct BrowserLimits {
     pub call: Duration,
     /// Bytes of a page's content. Default 32 MiB.
     pub content: u64,
+    /// Bytes of all that one request yields: pictures, PDF, contents, values. Default 128 MiB.
+    pub yields: u64,
     /// Requests that one page may make. Default 2,000.
     pub requests: u32,
     /// Bytes that one page may load. Default 64 MiB.
@@ -69,6 +71,7 @@ impl Default for BrowserLimits {
             idle: Duration::from_secs(60),
             call: Duration::from_secs(5),
             content: 32 << 20,
+            yields: 128 << 20,
             requests: 2_000,
             bytes: 64 << 20,
         }

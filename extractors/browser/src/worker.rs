@@ -85,7 +85,7 @@ impl Worker for BrowserWorker {
                     Ok(rendered)
                 }
                 // Killed by others, or by a fault that may not come again: once more, in another browser if this one is gone.
-                Err(error) if tries < 2 && !sound && is_browsers_fault(&error) => {
+                Err(error) if tries < 2 && (!sound || matches!(error, RenderError::NetworkGone)) && is_browsers_fault(&error) => {
                     tracing::info!(%error, "a page is rendered again");
                     self.fleet.trusted(job.deadline).await.map_err(Failure::Job)?;
                     continue;
@@ -114,7 +114,7 @@ impl Worker for BrowserWorker {
 /// Whether the page is not to blame, as far as can be known.
 fn is_browsers_fault(error: &RenderError) -> bool {
     match error {
-        RenderError::BrowserGone | RenderError::Crashed => true,
+        RenderError::BrowserGone | RenderError::Crashed | RenderError::NetworkGone => true,
         RenderError::Missing(_)
         | RenderError::Process(_)
         | RenderError::Start { .. }

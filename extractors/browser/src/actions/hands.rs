@@ -17,6 +17,7 @@ use crate::error::RenderError;
 use crate::page::Page;
 use crate::request::{Extract, Picture, RenderRequest};
 use crate::script::{self, ScriptError};
+use crate::yields::Yields;
 
 #[path = "input.rs"]
 mod input;
@@ -27,11 +28,19 @@ mod single;
 const TRIES: u32 = 20;
 
 /// What has come of all actions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Performed {
+    /// The bytes of all that follows.
+    pub(crate) yields: Yields,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) pictures: Vec<Picture>,
     pub(crate) extracts: Vec<Extract>,
+}
+
+impl Performed {
+    fn new(most: u64) -> Self {
+        Self { yields: Yields::new(most), outcomes: Vec::new(), pictures: Vec::new(), extracts: Vec::new() }
+    }
 }
 
 /// Performs actions on a page.
@@ -123,7 +132,7 @@ impl Come {
 
 impl<'p> Performer<'p> {
     pub(crate) fn new(page: &'p Page, request: &'p RenderRequest, deadline: Instant) -> Self {
-        Self { page, request, deadline, done: Performed::default(), batches: 0 }
+        Self { page, request, deadline, done: Performed::new(page.limits.yields), batches: 0 }
     }
 
     /// Performs them all, or up to the first that fails and must not.

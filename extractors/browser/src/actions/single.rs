@@ -67,6 +67,7 @@ impl Performer<'_> {
                 let within = deadline.saturating_duration_since(Instant::now());
                 match script::evaluate(&self.page.session, script.clone(), world, within).await {
                     Ok(found) => {
+                        self.done.yields.add(found.to_string().len())?;
                         value = Some(found);
                         OK
                     }
@@ -90,6 +91,7 @@ impl Performer<'_> {
                 let wanted = Screenshot { full_page: *full_page, selector: selector.clone(), format: PictureFormat::Png };
                 match job::picture(self.page, &wanted, self.request.options.viewport, deadline).await {
                     Ok(bytes) => {
+                        self.done.yields.add(bytes.len())?;
                         self.done.pictures.push(Picture { action: Some(index), format: PictureFormat::Png, bytes });
                         OK
                     }
@@ -100,6 +102,7 @@ impl Performer<'_> {
             }
             What::Extract { name } => {
                 let html = job::content(self.page, self.deadline).await?;
+                self.done.yields.add(html.len())?;
                 let url = self.page.shared.state.borrow().url.clone();
                 self.done.extracts.push(Extract { name: name.clone(), html, url });
                 OK

@@ -26,6 +26,8 @@ pub(crate) async fn settle(page: &Page, wait: &Wait, scripts: bool, cap: Instant
         // Without scripts there is nothing to come but what the document names.
         Wait::Settled | Wait::Load => page.until(cap, WAITING, |state| state.loaded.then_some(SettleReason::Came)).await,
         Wait::DomContentLoaded => page.until(cap, WAITING, |state| state.parsed.then_some(SettleReason::Came)).await,
+        Wait::NetworkAlmostIdle => page.until(cap, WAITING, |state| state.almost_idle.then_some(SettleReason::Came)).await,
+        Wait::NetworkIdle => page.until(cap, WAITING, |state| state.idle.then_some(SettleReason::Came)).await,
         Wait::Response(part) => {
             let came =
                 |state: &PageState| state.responses.as_ref()?.iter().any(|url| url.contains(part)).then_some(SettleReason::Came);

@@ -48,6 +48,9 @@ pub(crate) struct PageState {
     /// The document has been parsed, and everything that it names has been loaded.
     pub(crate) parsed: bool,
     pub(crate) loaded: bool,
+    /// At most two requests, or none, have been open for half a second.
+    pub(crate) almost_idle: bool,
+    pub(crate) idle: bool,
     pub(crate) url: String,
     pub(crate) status: Option<u16>,
     pub(crate) content_type: Option<String>,
@@ -70,6 +73,8 @@ pub(crate) struct PageState {
     pub(crate) downloads: Vec<String>,
     /// URLs of responses, as far as somebody waits for one.
     pub(crate) responses: Option<Vec<String>>,
+    /// A request has failed that was not left out on purpose.
+    pub(crate) broken: bool,
     /// What it has been given up for.
     pub(crate) too_much: Option<String>,
     /// What is being dragged, if the browser has told.
@@ -253,10 +258,15 @@ impl PageState {
         }
     }
 
+    /// Nothing of a document is there yet.
+    fn begin(&mut self) {
+        (self.parsed, self.loaded, self.almost_idle, self.idle) = (false, false, false, false);
+    }
+
     /// A navigation of our own begins: whatever was known of the document before is past.
     pub(crate) fn leave(&mut self) {
         self.left = Some((std::mem::take(&mut self.loader), self.parsed, self.loaded, self.status, self.content_type.take()));
-        (self.parsed, self.loaded) = (false, false);
+        self.begin();
         (self.status, self.content_type, self.failed) = (None, None, None);
         self.loader.clear();
         self.open.clear();
@@ -382,6 +392,7 @@ impl PageState {
     }
 
     fn ends(&mut self, ended: Ended) {
+        self.broken |= ended.error_text.is_some() && ended.blocked_reason.is_none();
         let Some(open) = self.open.remove(&ended.request_id) else { return };
         if content_waits_for(&open.kind) {
             self.version += 1;
@@ -403,7 +414,7 @@ impl PageState {
             self.left = None;
             if event.loader_id != self.loader {
                 self.loader.clone_from(&event.loader_id);
-                (self.parsed, self.loaded) = (false, false);
+                self.begin();
                 self.version += 1;
             }
             return;
@@ -412,6 +423,8 @@ impl PageState {
             match event.name.as_str() {
                 "DOMContentLoaded" => self.parsed = true,
                 "load" => (self.parsed, self.loaded) = (true, true),
+                "networkAlmostIdle" => self.almost_idle = true,
+                "networkIdle" => (self.almost_idle, self.idle) = (true, true),
                 _ => {}
             }
         }
@@ -425,7 +438,7 @@ impl PageState {
             self.open.retain(|_, open| open.loader == frame.loader_id || !content_waits_for(&open.kind));
             if frame.loader_id != self.loader {
                 self.loader = frame.loader_id;
-                (self.parsed, self.loaded) = (false, false);
+                self.begin();
             }
             self.version += 1;
         }

@@ -1,0 +1,73 @@
+//! What a browser holds that has nothing to do, and what each page adds, beside the same browser in others' hands.
+
+use std::time::Duration;
+
+use eventmesh::actors::KernelMemory;
+use eventmesh::render::{SandboxPolicy, Wait};
+use eventmesh_chaos::pages::Pages;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{actions, engine, render};
+use crate::Error;
+use crate::report::Report;
+
+/// Pages that are open at once.
+const PAGES: u32 = 5;
+
+/// Bytes (PSS) of all processes of this process's browsers, and of all but renderers.
+fn held() -> (f64, f64) {
+    let memory = KernelMemory::of_this_machine();
+    super::family().into_iter().fold((0.0, 0.0), |(all, others), (pid, command)| {
+        let bytes = memory.proportional(pid).unwrap_or(0) as f64;
+        (all + bytes, if command.contains("--type=renderer") { others } else { others + bytes })
+    })
+}
+
+/// Weighs ours, with and without its sandbox, and puts what the peers have found beside it.
+pub(crate) async fn weigh(report: &mut Report, site: &Pages, peers: [(&str, &Value); 2]) -> Result<(), Error> {
+    let mut ours = Vec::new();
+    for (name, sandbox) in [("eventmesh", SandboxPolicy::Off), ("eventmesh, sandbox on", SandboxPolicy::Required)] {
+        let engine = engine(|config| {
+            config.browser.sandbox = sandbox;
+            config.browser.pages = PAGES;
+        })
+        .await?;
+        render(&engine, site.url("static"), super::peers::loaded()).document().await?;
+        // One page is ready now, and its renderer has come to rest.
+        sleep(Duration::from_secs(1)).await;
+        let spare = held();
+        let mut options = super::peers::loaded();
+        options.wait = Wait::Load;
+        options.actions = actions(json!([{"action": "wait", "time_ms": 4000}]))?;
+        let pages: Vec<_> = (0..PAGES).map(|_| render(&engine, site.url("static"), options.clone())).collect();
+        sleep(Duration::from_secs(3)).await;
+        let full = held();
+        for page in pages {
+            page.document().await?;
+        }
+        engine.shutdown(Duration::from_secs(5)).await;
+        let each = (full.0 - spare.0) / f64::from(PAGES - 1);
+        row(report, name, spare.1, each);
+        ours.push((spare.1, each));
+    }
+    for (name, peer) in peers {
+        let figure = |when: &str, which: usize| peer["memory"][when][which].as_f64().unwrap_or(f64::NAN);
+        row(report, name, figure("idle", 1), (figure("pages", 0) - figure("idle", 0)) / f64::from(PAGES));
+    }
+    if let [(open, _), (confined, page)] = ours[..] {
+        let floor = peers.iter().filter_map(|(_, peer)| peer["memory"]["idle"][1].as_f64()).fold(f64::INFINITY, f64::min);
+        report.at_most("browser without renderers, of the lighter peer's", open / floor, 1.05);
+        report.at_most("browser without renderers, MB", confined / 1e6, 110.0);
+        report.at_most("each page more, MB", page / 1e6, 30.0);
+    }
+    Ok(())
+}
+
+fn row(report: &mut Report, name: &str, browser: f64, page: f64) {
+    report.row([
+        ("what", json!(format!("memory: {name}"))),
+        ("browser_without_renderers_mb", json!(browser / 1e6)),
+        ("each_page_mb", json!(page / 1e6)),
+    ]);
+}
