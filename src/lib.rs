@@ -45,9 +45,9 @@ pub use eventmesh_actors::Priority;
 /// Rendering: what can be asked of a browser, and what comes of it.
 pub mod render {
     pub use eventmesh_extractors::browser::{
-        Action, BrowserLimits, Button, ConsoleMessage, Cookie, Dialog, Edge, Extract, File, NetworkEntry, OnError, Outcome,
-        Picture, PictureFormat, RenderOptions, RenderTiming, Rendered, SandboxPolicy, Screenshot, SettleReason, Settled, State,
-        Status, Viewport, Wait, What, schema,
+        Action, BrowserLimits, Button, ConsoleMessage, Cookie, Dialog, Edge, Extract, File, FleetSnapshot, NetworkEntry, OnError,
+        Outcome, Picture, PictureFormat, RenderOptions, RenderTiming, Rendered, Retirement, SandboxPolicy, Screenshot,
+        SettleReason, Settled, State, Status, Viewport, Wait, What, schema,
     };
 }
 pub use eventmesh_extractors::pdf::{Password, PdfLimits};

@@ -8,9 +8,10 @@ mod pages;
 
 use std::time::Duration;
 
-use eventmesh::render::{Action, RenderOptions, Rendered, SettleReason, Status, Wait};
+use eventmesh::render::{Action, RenderOptions, Rendered, Retirement, SettleReason, Status, Wait};
 use eventmesh::{Answer, Config, Engine, Error, ErrorKind, RenderMode, Request};
 use pages::Pages;
+use rustix::process::Signal;
 use serde_json::json;
 
 struct Host {
@@ -304,27 +305,49 @@ async fn a_killed_browser_loses_no_page() {
     host.render("static", RenderOptions::default()).await.expect("a browser is up");
     let (page, ()) = tokio::join!(host.render("slow-fetch", RenderOptions::default()), async {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        kill_browsers(&host);
+        signal(&host, Signal::KILL, |command| !command.contains("--type="));
     });
     assert!(complete(&page.expect("it is rendered elsewhere").rendered.expect("rendered")));
     assert!(host.engine.snapshot().browser.fleet.expect("a fleet").started >= 2);
     host.stop().await;
 }
 
-/// Kills the browsers of an engine, which are known by its scratch directory.
-fn kill_browsers(host: &Host) {
+/// Chromium replaces the process that loads, and tells nobody that it has to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loader_that_ends_or_hangs_loses_no_page() {
+    let Some(host) = Host::start(|config| config.browser.limits.look = Duration::from_millis(300)).await else { return };
+    host.render("static", RenderOptions::default()).await.expect("a browser is up");
+    let loads = |command: &str| command.contains("--utility-sub-type=network");
+    let (page, ()) = tokio::join!(host.render("slow-fetch", RenderOptions::default()), async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        signal(&host, Signal::KILL, loads);
+    });
+    assert!(complete(&page.expect("it is rendered again").rendered.expect("rendered")));
+    signal(&host, Signal::STOP, loads);
+    let page = host.render("static", RenderOptions::default()).await.expect("another browser takes over");
+    assert!(complete(&page.rendered.expect("rendered")));
+    let retired = host.engine.snapshot().browser.fleet.expect("a fleet").retired;
+    assert!(retired.iter().any(|(reason, _)| *reason == Retirement::Canary), "{retired:?}");
+    host.stop().await;
+}
+
+/// Signals those processes of an engine's browsers that fit; these lead a group each, and are known by its scratch directory.
+fn signal(host: &Host, signal: Signal, fits: impl Fn(&str) -> bool) {
     let scratch = host.scratch.path().to_string_lossy().into_owned();
-    for entry in std::fs::read_dir("/proc").expect("readable").filter_map(Result::ok) {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
-        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        if command.contains(&scratch)
-            && !command.contains("--type=")
-            && let Some(pid) = rustix::process::Pid::from_raw(pid)
-        {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
+    let read = |pid: i32, name: &str| {
+        let bytes = std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\0', " ")
+    };
+    let entries = std::fs::read_dir("/proc").expect("readable").filter_map(Result::ok);
+    let pids: Vec<i32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let group = |pid| read(pid, "stat").rsplit(')').next()?.split_whitespace().nth(2)?.parse::<i32>().ok();
+    let ours = |pid: i32| group(pid).is_some_and(|leader| read(leader, "cmdline").contains(&scratch));
+    let mut hit = 0;
+    for pid in pids.into_iter().filter(|pid| ours(*pid) && fits(&read(*pid, "cmdline"))) {
+        let pid = rustix::process::Pid::from_raw(pid).expect("a number");
+        hit += u32::from(rustix::process::kill_process(pid, signal).is_ok());
     }
+    assert!(hit > 0, "there is such a process");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -357,6 +380,17 @@ async fn requests_are_as_they_were_asked_for() {
         "{:?}",
         rendered.network
     );
+    // What is in a process of its own, too.
+    let framed = RenderOptions {
+        headers: vec![("X-Extra".to_owned(), "yes".to_owned())],
+        locale: Some("de-CH".to_owned()),
+        timezone: Some("Asia/Tokyo".to_owned()),
+        ..RenderOptions::default()
+    };
+    let framed = host.render("foreign", framed).await.expect("rendered").rendered.expect("rendered").html;
+    for part in ["X-Extra: yes", "Asia/Tokyo", "de-CH"] {
+        assert!(framed.contains(part), "{part} in {framed}");
+    }
     let plain = *host
         .render("late-timer", RenderOptions { javascript: false, ..RenderOptions::default() })
         .await

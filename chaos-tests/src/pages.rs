@@ -154,6 +154,14 @@ const OTHERS: &[(&str, &str)] = &[
         "<x-part></x-part><label for=name>Your name</label><input id=name><input id=day type=date><button aria-label=Close>×</button><button disabled id=off>off</button><div hidden id=gone>gone</div><a href='/page/static'>leave</a><select id=one><option value=1>One<option value=2>Two</select><input type=checkbox id=box><input type=file id=file multiple><ul><li>First<li>Second</ul><div id=drop ondragover='event.preventDefault()' ondrop=\"this.textContent='dropped '+event.dataTransfer.getData('text')\" style='width:100px;height:100px;background:#ccc'></div><span id=drag draggable=true ondragstart=\"event.dataTransfer.setData('text','it')\">drag me</span><iframe src=/page/inner width=300 height=100></iframe><script>customElements.define('x-part',class extends HTMLElement{connectedCallback(){this.attachShadow({mode:'open'}).innerHTML='<button id=deep onclick=\"window.deep=true\">Deep inside</button>'}})</script>",
     ),
     ("inner", "<button id=in onclick=\"this.textContent='pressed'\">press</button>"),
+    (
+        "foreign",
+        "<iframe src='http://localhost:PORT/page/zone' width=600 height=100></iframe><iframe src='http://localhost:PORT/echo' width=600 height=400></iframe>",
+    ),
+    (
+        "zone",
+        "<script>document.write(Intl.DateTimeFormat().resolvedOptions().timeZone+' '+new Intl.NumberFormat().resolvedOptions().locale)</script>",
+    ),
     ("dialogs", "<script>window.said=[confirm('Really?'),prompt('Who?','nobody')];alert('Well.');done()</script>"),
     ("popups", "<script>window.open('/page/static');window.open('/page/fetch');done()</script>"),
     (

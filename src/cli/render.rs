@@ -310,7 +310,8 @@ mod tests {
         assert_eq!(wait("settled"), Ok(Wait::Settled));
         assert_eq!(wait("selector:a:hover"), Ok(Wait::Selector("a:hover".to_owned())));
         assert_eq!(wait("time:250"), Ok(Wait::Time(Duration::from_millis(250))));
-        for bad in ["", "settled:1", "selector:", "time:x", "networkidle"] {
+        assert_eq!(wait("networkidle"), Ok(Wait::NetworkIdle));
+        for bad in ["", "settled:1", "selector:", "time:x", "networkidle:1", "idle"] {
             assert!(wait(bad).is_err(), "{bad}");
         }
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chromiumoxide_cdp::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
+use chromiumoxide_cdp::cdp::browser_protocol::page::CrashParams;
 use chromiumoxide_cdp::cdp::browser_protocol::target::{
     CloseTargetParams, CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams, SetDiscoverTargetsParams,
     TargetId,
@@ -198,6 +199,20 @@ impl Browser {
         target.height = Some(800);
         let target = root.call(&target, within).await?.target_id.inner().clone();
         Ok((context, target, told))
+    }
+
+    /// Ends a page with its context. If that does not go, what shows the page may be what holds it: that is killed, and it is
+    /// tried again.
+    pub(crate) async fn end(&self, session: &Session, context: &str, within: Duration) -> bool {
+        if self.dispose(context, within / 4).await {
+            return true;
+        }
+        let mut batch = session.batch();
+        // It kills, and never answers.
+        drop(batch.add(&CrashParams {}));
+        let killed = batch.send().await.is_ok();
+        tracing::debug!(killed, browser = self.number, "what shows a page is killed, since its context does not go");
+        self.dispose(context, within / 2).await
     }
 
     /// Ends a context with all that is in it. Returns whether the browser has said so.

@@ -352,7 +352,7 @@ impl Page {
     pub(crate) async fn close(mut self) -> bool {
         self.disposed = true;
         self.shared.deafen();
-        let done = self.browser.dispose(&self.context, self.limits.call).await;
+        let done = self.browser.end(&self.session, &self.context, self.limits.call).await;
         self.browser.connection().forget(&self.session);
         // The browser is free of it now, and not before.
         self.lease = None;
@@ -367,20 +367,25 @@ impl Drop for Page {
             // What cannot be removed goes with the engine's own directory.
             let _ = std::fs::remove_dir_all(directory);
         }
-        for session in self.shared.sessions().drain(..) {
+        let own = |session: &Session| session.is(&self.session);
+        for session in self.shared.sessions().drain(..).filter(|session| !own(session)) {
             self.browser.connection().forget(&session);
         }
         if self.disposed || self.browser.is_gone() {
+            self.browser.connection().forget(&self.session);
             return;
         }
-        let (browser, context, lease, within) =
-            (Arc::clone(&self.browser), self.context.clone(), self.lease.take(), self.limits.call);
+        let (browser, session, context) = (Arc::clone(&self.browser), self.session.clone(), self.context.clone());
+        let (lease, within) = (self.lease.take(), self.limits.call);
         if tokio::runtime::Handle::try_current().is_ok() {
             spawn_named("page's end", async move {
                 // A browser that does not let go of it is found out by its canary, and takes it along.
-                browser.dispose(&context, within).await;
+                browser.end(&session, &context, within).await;
+                browser.connection().forget(&session);
                 drop(lease);
             });
+        } else {
+            self.browser.connection().forget(&self.session);
         }
     }
 }
