@@ -15,6 +15,8 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct Admitted {
     pub(crate) requests: usize,
     pub(crate) bytes: u64,
+    /// Those that have been let in and have left, so far.
+    pub(crate) ended: u64,
     closed: bool,
 }
 
@@ -103,6 +105,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.admission.admitted.send_modify(|admitted| {
             admitted.requests -= 1;
+            admitted.ended += 1;
             admitted.bytes -= self.bytes;
         });
     }
@@ -131,6 +134,6 @@ mod tests {
         assert_eq!(admission.enter().expect_err("closed").kind(), ErrorKind::ShuttingDown);
         drop(second);
         admission.empty().await;
-        assert_eq!(admission.admitted().bytes, 0);
+        assert_eq!((admission.admitted().bytes, admission.admitted().ended), (0, 3));
     }
 }

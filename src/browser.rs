@@ -11,12 +11,15 @@ use eventmesh_extractors::browser::{
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::egress::{Egress, Proxy};
 use crate::error::{Error, ErrorKind};
 use crate::pipeline::Late;
 use crate::worker;
 
 /// The name of the pool.
 const POOL: &str = "pages";
+/// The name of what they all go through.
+const PROXY: &str = "proxy";
 /// The name of what keeps browsers there.
 const FLEET: &str = "browsers";
 /// How long the browsers may take to go.
@@ -32,6 +35,7 @@ pub(crate) struct Browsers {
 pub(crate) struct Ready {
     pub(crate) pool: Pool<BrowserWorker>,
     pub(crate) fleet: Fleet,
+    proxy: Proxy,
 }
 
 /// Why pages cannot be rendered.
@@ -40,6 +44,7 @@ enum Missing {
     Chromium(ChromiumMissing),
     Program,
     Scratch(String),
+    Proxy(String),
 }
 
 impl Missing {
@@ -52,6 +57,7 @@ impl Missing {
                     .to_owned()
             }
             Self::Scratch(why) => format!("pages cannot be rendered without a scratch directory: {why}"),
+            Self::Proxy(why) => format!("pages cannot be rendered without a port for the browsers' proxy: {why}"),
         };
         Error::new(ErrorKind::NotInstalled, message)
     }
@@ -59,11 +65,11 @@ impl Missing {
 
 impl Browsers {
     /// Finds what is needed. Nothing is started yet.
-    pub(crate) fn new(config: &Config, host: &Result<ProcessHost, String>, bus: &Bus) -> Self {
-        Self { state: Self::ready(config, host, bus) }
+    pub(crate) fn new(config: &Config, host: &Result<ProcessHost, String>, egress: &Egress, bus: &Bus) -> Self {
+        Self { state: Self::ready(config, host, egress, bus) }
     }
 
-    fn ready(config: &Config, host: &Result<ProcessHost, String>, bus: &Bus) -> Result<Ready, Missing> {
+    fn ready(config: &Config, host: &Result<ProcessHost, String>, egress: &Egress, bus: &Bus) -> Result<Ready, Missing> {
         let browser = &config.browser;
         let chromium = Chromium::find(browser.chromium.as_deref()).map_err(Missing::Chromium)?;
         let program = match browser.program.as_deref().or(config.pdf.program.as_deref()) {
@@ -73,7 +79,9 @@ impl Browsers {
             None => return Err(Missing::Program),
         };
         let host = host.clone().map_err(Missing::Scratch)?;
+        let proxy = Proxy::open(egress.clone()).map_err(|error| Missing::Proxy(error.to_string()))?;
         let mut spec = BrowserSpec::new(program, chromium);
+        spec.proxy = Some(proxy.address());
         spec.sandbox = browser.sandbox;
         spec.limits = browser.limits;
         spec.arguments.clone_from(&browser.arguments);
@@ -92,7 +100,7 @@ impl Browsers {
             ..PoolSpec::new(POOL, browser.pages)
         };
         let pool = Pool::new(pool, fleet.clone(), bus.clone());
-        Ok(Ready { pool, fleet })
+        Ok(Ready { pool, fleet, proxy })
     }
 
     pub(crate) fn get(&self) -> Option<&Ready> {
@@ -107,9 +115,10 @@ impl Browsers {
     /// What of it is supervised: the browsers, and above them the places for their pages, which go with them.
     pub(crate) fn child(&self, bus: &Bus) -> Option<ChildSpec> {
         let ready = self.get()?;
-        let fleet = ready.fleet.clone();
+        let (fleet, proxy) = (ready.fleet.clone(), ready.proxy.clone());
         let spec = SupervisorSpec::new("browser")
             .strategy(Strategy::RestForOne)
+            .child(ChildSpec::service(PROXY, move |context| proxy.clone().run(context)))
             .child(ChildSpec::service(FLEET, move |context| fleet.clone().run(context)).shutdown(Shutdown::Within(STOP)))
             .child(ChildSpec::pool(&ready.pool).shutdown(Shutdown::Within(STOP)));
         match Supervisor::new(spec, bus.clone()) {
@@ -155,6 +164,7 @@ pub(crate) fn failure(error: RenderError, late: &Late<'_>) -> Error {
             let message = format!("no browser is up: {why}");
             return Error::new(ErrorKind::Unavailable, message).retry_after(*retry_after);
         }
+        RenderError::Load { why } if why.contains("BLOCKED_BY_ADMINISTRATOR") => ErrorKind::Blocked,
         RenderError::Load { why } if why.contains("ABORTED") || why.contains("BLOCKED") => ErrorKind::SourceRefused,
         RenderError::Load { .. } => ErrorKind::SourceUnreadable,
         RenderError::Request(_) => ErrorKind::InvalidRequest,

@@ -7,10 +7,13 @@ mod doctor;
 mod exit;
 mod extract;
 mod interrupt;
+mod keys;
 mod pdf;
 mod render;
+mod serve;
 mod tree;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,6 +24,7 @@ use clap_complete::Shell;
 use eventmesh_actors::{MemorySource, UnknownMemory};
 
 use eventmesh_extractors::browser::SandboxPolicy;
+use ipnet::IpNet;
 
 use crate::config::Config;
 use crate::engine::{Engine, StartError};
@@ -49,6 +53,7 @@ Exit codes:
   7    the engine is overloaded, down or shutting down
   8    the output cannot be written
   9    something that this needs is not installed, or does not work
+  10   the egress policy does not allow to connect to the source; see --allow-net
   130  interrupted";
 
 #[derive(Debug, Subcommand)]
@@ -62,6 +67,11 @@ enum Command {
     /// What only PDFs have
     #[command(subcommand)]
     Pdf(pdf::PdfCommand),
+    /// Serves the engine over HTTP, as a daemon
+    Serve(Box<serve::ServeArgs>),
+    /// The keys that open a daemon
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Looks at everything that the engine needs, and tries it
     Doctor(doctor::DoctorArgs),
     /// Prints the live tree of workers in the middle of a short run
@@ -97,6 +107,9 @@ struct EngineArgs {
     /// Runs Chromium without its own sandbox: only where nothing that is rendered can do harm
     #[arg(long)]
     no_browser_sandbox: bool,
+    /// A network that may be connected to although it is private, such as 127.0.0.0/8; may be given more than once
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    allow_net: Vec<IpNet>,
     /// Directory for compiled code, readable and writable by nobody else [default: the user's cache directory]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -124,6 +137,7 @@ impl EngineArgs {
         if self.no_browser_sandbox {
             config.browser.sandbox = SandboxPolicy::Off;
         }
+        config.egress.policy = config.egress.policy.allowing(self.allow_net.iter().copied());
         if let Some(directory) = &self.cache_dir {
             config.artifact_cache = crate::ArtifactCache::Directory(directory.clone());
         }
@@ -149,6 +163,12 @@ fn allocator() -> Arc<dyn MemorySource> {
         return Arc::new(jemalloc);
     }
     Arc::new(UnknownMemory)
+}
+
+/// A network, or one address of it.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "neither a network, such as 10.0.0.0/8, nor an address".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -177,6 +197,8 @@ impl Cli {
             Command::Render(arguments) => render::run(*arguments).await,
             Command::Batch(arguments) => batch::run(arguments).await,
             Command::Pdf(command) => pdf::run(command).await,
+            Command::Serve(arguments) => serve::run(*arguments).await,
+            Command::Keys(command) => keys::run(command),
             Command::Doctor(arguments) => doctor::run(arguments).await,
             Command::Tree(arguments) => tree::run(arguments).await,
             Command::Completions { shell } => completions(shell),

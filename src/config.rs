@@ -1,12 +1,15 @@
 //! Every setting of an engine, its default, and why that number.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use eventmesh_actors::{BackoffSpec, GovernorSpec, RecycleLimits, RestartPolicy};
 use eventmesh_extractors::browser::{BrowserLimits, SandboxPolicy};
 use eventmesh_extractors::pdf::PdfLimits;
 use eventmesh_extractors::wasm::ArtifactCache;
+
+use crate::egress::{EgressPolicy, Resolver, SystemResolver};
 
 /// Settings of an engine. [`Config::default`] is what is used where nothing is said.
 #[derive(Clone, Debug)]
@@ -41,6 +44,8 @@ pub struct Config {
     pub governor: GovernorSpec,
     /// Limits on fetching a page by its URL.
     pub fetch: FetchLimits,
+    /// Whom this engine, and the pages that it renders, may connect to.
+    pub egress: EgressConfig,
     /// How PDFs are read.
     pub pdf: PdfConfig,
     /// How pages are rendered.
@@ -48,6 +53,15 @@ pub struct Config {
     /// Directory for the scratch directories of processes. Default: `eventmesh` in the user's runtime directory, or the
     /// temporary one.
     pub scratch: Option<PathBuf>,
+}
+
+/// Whom an engine may connect to, for pages, their redirects, and all that rendered pages ask for.
+#[derive(Clone, Debug)]
+pub struct EgressConfig {
+    /// What is allowed. Default: the public internet, on the ports of the web.
+    pub policy: EgressPolicy,
+    /// Who looks names up. Default: the system.
+    pub resolver: Arc<dyn Resolver>,
 }
 
 /// How PDFs are read.
@@ -138,10 +152,17 @@ impl Default for Config {
             },
             governor: GovernorSpec::default(),
             fetch: FetchLimits::default(),
+            egress: EgressConfig::default(),
             pdf: PdfConfig::default(),
             browser: BrowserConfig::default(),
             scratch: None,
         }
+    }
+}
+
+impl Default for EgressConfig {
+    fn default() -> Self {
+        Self { policy: EgressPolicy::default(), resolver: Arc::new(SystemResolver) }
     }
 }
 

@@ -17,8 +17,9 @@ use tokio::time::{Instant, timeout};
 use crate::admission::Admission;
 use crate::browser::{BrowserSnapshot, Browsers};
 use crate::config::Config;
+use crate::egress::Egress;
 use crate::error::{Error, ErrorKind};
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, FetcherError};
 use crate::memory::{EngineMemory, WasmMemory};
 use crate::pdf::Pdf;
 use crate::pipeline;
@@ -43,6 +44,7 @@ pub struct Engine {
 pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) fetcher: Fetcher,
+    pub(crate) egress: Egress,
     pub(crate) pool: Pool<WasmWorker>,
     pub(crate) pdf: Pdf,
     pub(crate) browsers: Browsers,
@@ -124,7 +126,9 @@ impl EngineBuilder {
         if !problems.is_empty() {
             return Err(StartError::Config { problems });
         }
-        let fetcher = Fetcher::new(&config).map_err(StartError::Fetcher)?;
+        let outside = &config.egress;
+        let egress = Egress::new(outside.policy.clone(), Arc::clone(&outside.resolver), config.fetch.connect);
+        let fetcher = Fetcher::new(&config, egress.clone())?;
         let account = self.memory.pool(WASM);
         let spec = SandboxSpec {
             cache: config.artifact_cache.clone(),
@@ -143,7 +147,7 @@ impl EngineBuilder {
         let memory = EngineMemory { allocator: self.memory, sandbox: Arc::clone(&sandbox) };
         let host = scratch::open(config.scratch.as_deref());
         let pdf = Pdf::new(&config, &host, &bus);
-        let browsers = Browsers::new(&config, &host, &bus);
+        let browsers = Browsers::new(&config, &host, &egress, &bus);
         let processes = host.as_ref().ok().map(|host| Arc::new(host.clone()) as Arc<dyn ProcessList>);
         let governor = Governor::new(config.governor.clone(), Arc::new(memory), processes, bus.clone());
         pool.follow(governor.levels());
@@ -169,6 +173,7 @@ impl EngineBuilder {
         let inner = Inner {
             admission: Admission::new(config.max_requests, config.max_admitted_bytes),
             fetcher,
+            egress,
             pool,
             pdf,
             browsers,
@@ -255,6 +260,7 @@ impl Engine {
             sandbox: sandbox.into(),
             pdf: self.pdf(),
             browser: self.inner.browsers.snapshot(),
+            egress: EgressSnapshot { refused: self.inner.egress.refused() },
             memory: self.inner.governor.snapshot(),
             tree: self.inner.tree.snapshot(),
         }
@@ -268,6 +274,46 @@ impl Engine {
             confinement: pdf.confinement().map(|confinement| confinement.to_string()),
             processes: self.inner.host.as_ref().map_or(0, |host| host.pids().len()),
         }
+    }
+
+    /// The settings that it was started with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// Whether a request that came now would be worked on.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let admitted = self.inner.admission.admitted();
+        let pool = self.inner.pool.snapshot();
+        Readiness {
+            workers: pool.children.iter().any(|child| matches!(child.state, "idle" | "leased")),
+            room: admitted.requests < self.inner.config.max_requests,
+            memory: self.inner.governor.snapshot().pressure < Pressure::Refuse,
+        }
+    }
+
+    /// Whether anything gets done, in numbers that only ever grow while it does.
+    pub(crate) fn progress(&self) -> Progress {
+        let admitted = self.inner.admission.admitted();
+        Progress { ended: admitted.ended, at_work: admitted.requests, looks: self.inner.governor.snapshot().looks }
+    }
+
+    /// Replaces the child in `slot` of the pool called `pool`, losing nothing. `None` if there is no such pool, `false` if
+    /// there is nothing in that slot that could be replaced now.
+    #[must_use]
+    pub fn recycle(&self, pool: &str, slot: u32) -> Option<bool> {
+        let inner = &self.inner;
+        let pages = inner.browsers.get().map(|ready| &ready.pool);
+        let pdf = inner.pdf.get().map(|ready| &ready.pool);
+        if &*inner.pool.snapshot().name == pool {
+            return Some(inner.pool.retire(slot));
+        }
+        if let Some(pages) = pages.filter(|pages| &*pages.snapshot().name == pool) {
+            return Some(pages.retire(slot));
+        }
+        pdf.filter(|pdf| &*pdf.snapshot().name == pool).map(|pdf| pdf.retire(slot))
     }
 
     /// All that happens in the tree from now on.
@@ -309,6 +355,36 @@ impl Engine {
     }
 }
 
+/// What has been done so far, and what is being done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    /// Requests that have ended.
+    pub(crate) ended: u64,
+    /// Requests that are being worked on.
+    pub(crate) at_work: usize,
+    /// Looks that the governor has taken.
+    pub(crate) looks: u64,
+}
+
+/// What a request needs to be worked on, and whether it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// A worker for HTML is up.
+    pub workers: bool,
+    /// There is room for one more request.
+    pub room: bool,
+    /// Memory is not so short that everybody is sent away.
+    pub memory: bool,
+}
+
+impl Readiness {
+    /// All of it is there.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.workers && self.room && self.memory
+    }
+}
+
 /// What an engine is doing.
 #[derive(Clone, Debug, Serialize)]
 pub struct EngineSnapshot {
@@ -322,10 +398,19 @@ pub struct EngineSnapshot {
     pub pdf: PdfSnapshot,
     /// What renders pages.
     pub browser: BrowserSnapshot,
+    /// Connections to others.
+    pub egress: EgressSnapshot,
     /// What is held, and how short memory is.
     pub memory: GovernorSnapshot,
     /// The live tree.
     pub tree: TreeSnapshot,
+}
+
+/// Connections to others.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct EgressSnapshot {
+    /// Those that the policy has refused so far.
+    pub refused: u64,
 }
 
 /// What reads PDFs, or why nothing does.
@@ -376,7 +461,7 @@ pub enum StartError {
     },
     /// The HTTP client could not be set up.
     #[error("failed to set up the HTTP client")]
-    Fetcher(#[source] reqwest::Error),
+    Fetcher(#[from] FetcherError),
     /// The sandbox could not be set up.
     #[error("failed to set up the sandbox")]
     Sandbox(#[from] SandboxError),

@@ -20,6 +20,8 @@ pub enum ErrorKind {
     SourceUnreadable,
     /// The server answered, and said no.
     SourceRefused,
+    /// The egress policy does not allow to connect to it.
+    Blocked,
     /// It is nothing that can be extracted.
     Unsupported,
     /// It is broken beyond repair.
@@ -52,11 +54,12 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds, in order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidRequest,
         Self::SourceNotFound,
         Self::SourceUnreadable,
         Self::SourceRefused,
+        Self::Blocked,
         Self::Unsupported,
         Self::Malformed,
         Self::PasswordRequired,
@@ -81,6 +84,7 @@ impl ErrorKind {
             Self::SourceNotFound => "source_not_found",
             Self::SourceUnreadable => "source_unreadable",
             Self::SourceRefused => "source_refused",
+            Self::Blocked => "blocked",
             Self::Unsupported => "unsupported",
             Self::Malformed => "malformed",
             Self::PasswordRequired => "password_required",
@@ -109,6 +113,7 @@ impl ErrorKind {
             Self::Deadline | Self::ResourceLimit | Self::ExtractionFailed | Self::Quarantined => 6,
             Self::Overloaded | Self::Unavailable | Self::ShuttingDown => 7,
             Self::NotInstalled => 9,
+            Self::Blocked => 10,
         }
     }
 }

@@ -1,22 +1,33 @@
 //! Getting a page: from memory, from a file, or from the web by a plain GET, within limits.
 //!
-//! It does not guard whom it talks to: whoever may ask for a URL may make this process connect to it.
+//! Whom it connects to is not its business: every connection, that of each redirect too, goes through
+//! [`egress`](crate::egress).
 
 use std::error::Error as StdError;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::bufread::GzDecoder;
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
-use reqwest::redirect;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body, Incoming};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT,
+};
+use hyper::{Request, Response};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use url::Url;
 
 use crate::admission::Permit;
 use crate::config::Config;
+use crate::egress::{Connector, DialError, Egress, cause};
 use crate::error::{Error, ErrorKind};
 use crate::reply::Head;
 use crate::request::Source;
@@ -33,31 +44,49 @@ pub(crate) struct Page {
 /// Gets pages.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
-    client: reqwest::Client,
+    client: Client<HttpsConnector<Connector>, Empty<Bytes>>,
+    egress: Egress,
+    user_agent: HeaderValue,
+    idle: Duration,
+    redirects: usize,
     max_page_bytes: u64,
     max_wire_bytes: u64,
 }
 
+/// How long a connection that nobody uses is kept for the next page, and how many of one host.
+const KEPT: Duration = Duration::from_secs(30);
+const KEPT_PER_HOST: usize = 4;
+
 impl Fetcher {
-    pub(crate) fn new(config: &Config) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(config: &Config, egress: Egress) -> Result<Self, FetcherError> {
         let limits = &config.fetch;
         let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         // The provider is handed over, not installed: that would be global.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = reqwest::Client::builder()
-            .user_agent(&limits.user_agent)
-            .connect_timeout(limits.connect)
-            .read_timeout(limits.idle)
-            .redirect(redirect::Policy::limited(limits.redirects))
-            .referer(false);
-        let builder = match rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions() {
-            Ok(tls) => builder.tls_backend_preconfigured(tls.with_root_certificates(roots).with_no_client_auth()),
-            Err(error) => {
-                tracing::error!(%error, "TLS cannot be set up; https pages will fail");
-                builder
-            }
-        };
-        Ok(Self { client: builder.build()?, max_page_bytes: config.max_page_bytes, max_wire_bytes: limits.wire_bytes })
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .enable_http2()
+            .wrap_connector(Connector::new(egress.clone()));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(KEPT)
+            .pool_max_idle_per_host(KEPT_PER_HOST)
+            .build(connector);
+        Ok(Self {
+            client,
+            egress,
+            user_agent: HeaderValue::from_str(&limits.user_agent).map_err(|_| FetcherError::UserAgent)?,
+            idle: limits.idle,
+            redirects: limits.redirects,
+            max_page_bytes: config.max_page_bytes,
+            max_wire_bytes: limits.wire_bytes,
+        })
     }
 
     /// Gets a page, admitting its bytes with `permit` as they come. The page holds the permit from then on.
@@ -83,21 +112,9 @@ impl Fetcher {
     }
 
     async fn fetch(&self, address: &str, mut permit: Permit) -> Result<Page, Error> {
-        let url = Url::parse(address)
-            .map_err(|error| Error::new(ErrorKind::InvalidRequest, format!("{address} is no URL: {error}")))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            let message = format!("{address} is neither http nor https; for a file, give its path");
-            return Err(Error::new(ErrorKind::InvalidRequest, message));
-        }
-        let address = &without_credentials(&url);
-        let mut response = self
-            .client
-            .get(url)
-            .header(ACCEPT, "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5")
-            .header(ACCEPT_ENCODING, "gzip")
-            .send()
-            .await
-            .map_err(|error| unreachable(address, error))?;
+        let url = self.egress.parse(address).map_err(|refused| refused.error(address))?;
+        let (response, url) = self.follow(url).await?;
+        let address = url.as_str();
         let status = response.status();
         if !status.is_success() {
             let kind = match status.as_u16() {
@@ -115,11 +132,13 @@ impl Fetcher {
             }
         };
         let limit = if gzip { self.max_wire_bytes } else { self.max_wire_bytes.min(self.max_page_bytes) };
-        if response.content_length().is_some_and(|length| length > limit) {
+        let (parts, mut body) = response.into_parts();
+        if body.size_hint().exact().is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }
         let mut wire = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(|error| unreachable(address, error))? {
+        while let Some(frame) = timeout(self.idle, body.frame()).await.map_err(|_| self.silent(address))? {
+            let Ok(part) = frame.map_err(|error| unreachable(address, error))?.into_data() else { continue };
             if wire.len() as u64 + part.len() as u64 > limit {
                 return Err(too_large(limit));
             }
@@ -127,9 +146,9 @@ impl Fetcher {
             wire.extend_from_slice(&part);
         }
         let mut head = Head {
-            url: Some(response.url().to_string()),
+            url: Some(address.to_owned()),
             status: Some(status.as_u16()),
-            content_type: text_of(response.headers(), &CONTENT_TYPE),
+            content_type: text_of(&parts.headers, &CONTENT_TYPE),
             bytes: wire.len(),
         };
         if gzip {
@@ -148,6 +167,56 @@ impl Fetcher {
         head.bytes = wire.len();
         Ok(Page { head, bytes: wire.into(), permit })
     }
+
+    /// Asks for `url`, and for what it redirects to.
+    async fn follow(&self, mut url: Url) -> Result<(Response<Incoming>, Url), Error> {
+        for _ in 0..=self.redirects {
+            let asked = timeout(self.idle, self.client.request(self.ask(&url)?)).await;
+            let response = asked.map_err(|_| self.silent(url.as_str()))?.map_err(|error| unreachable(url.as_str(), error))?;
+            let location =
+                response.headers().get(LOCATION).filter(|_| matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308));
+            let Some(location) = location else { return Ok((response, url)) };
+            let next = location.to_str().ok().and_then(|location| url.join(location).ok());
+            let Some(mut next) = next else {
+                return Err(Error::new(ErrorKind::SourceRefused, format!("{url} redirects to what is no URL")));
+            };
+            if next.fragment().is_none() {
+                next.set_fragment(url.fragment());
+            }
+            url = self.egress.parse(next.as_str()).map_err(|refused| refused.error(next.as_str()))?;
+        }
+        Err(Error::new(
+            ErrorKind::SourceRefused,
+            format!("{url} is the last of {} redirects, and redirects again", self.redirects),
+        ))
+    }
+
+    fn ask(&self, url: &Url) -> Result<Request<Empty<Bytes>>, Error> {
+        let mut address = url.clone();
+        address.set_fragment(None);
+        Request::get(address.as_str())
+            .header(ACCEPT, "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5")
+            .header(ACCEPT_ENCODING, "gzip")
+            .header(USER_AGENT, self.user_agent.clone())
+            .body(Empty::new())
+            // There are URLs that are none in HTTP.
+            .map_err(|error| Error::new(ErrorKind::InvalidRequest, format!("{address} cannot be asked for: {error}")))
+    }
+
+    fn silent(&self, address: &str) -> Error {
+        Error::new(ErrorKind::SourceUnreadable, format!("failed to fetch {address}: nothing came for {:?}", self.idle))
+    }
+}
+
+/// Why there is nobody who could get pages.
+#[derive(Debug, thiserror::Error)]
+pub enum FetcherError {
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+    /// It must call itself something that can stand in a header.
+    #[error("fetch.user_agent holds characters that no header may hold")]
+    UserAgent,
 }
 
 impl Page {
@@ -162,16 +231,7 @@ impl Page {
     }
 }
 
-/// A URL as it may be shown.
-fn without_credentials(url: &Url) -> String {
-    let mut shown = url.clone();
-    // Neither can fail: a URL with credentials has a host to have them for.
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
-    shown.into()
-}
-
-fn text_of(headers: &HeaderMap, name: &reqwest::header::HeaderName) -> Option<String> {
+fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(|value| value.trim().to_owned())
 }
 
@@ -180,16 +240,21 @@ fn too_large(limit: u64) -> Error {
     Error::new(ErrorKind::TooLarge, message)
 }
 
-fn unreachable(address: &str, error: reqwest::Error) -> Error {
-    let error = error.without_url();
-    if error.is_redirect() {
-        return Error::new(ErrorKind::SourceRefused, format!("{address} redirects without end")).caused_by(error);
+fn unreachable(address: &str, error: impl StdError + Send + Sync + 'static) -> Error {
+    match cause(&error) {
+        Some(DialError::Refused(refused)) => return refused.error(address),
+        Some(dial @ (DialError::Unresolved { .. } | DialError::Unreachable { .. } | DialError::Late { .. })) => {
+            let message = format!("failed to fetch {address}: {dial}");
+            return Error::new(ErrorKind::SourceUnreadable, message).caused_by(error);
+        }
+        None => {}
     }
     let mut why: &(dyn StdError + 'static) = &error;
     while let Some(source) = why.source() {
         why = source;
     }
-    Error::new(ErrorKind::SourceUnreadable, format!("failed to fetch {address}: {why}")).caused_by(error)
+    let message = format!("failed to fetch {address}: {why}");
+    Error::new(ErrorKind::SourceUnreadable, message).caused_by(error)
 }
 
 /// Runs what blocks beside the runtime.

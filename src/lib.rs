@@ -24,24 +24,33 @@ mod admission;
 mod browser;
 pub mod cli;
 mod config;
+mod daemon;
+mod egress;
 mod engine;
 mod error;
 mod fetch;
 mod gate;
+mod http;
 pub mod memory;
+mod observe;
 mod pdf;
 mod pipeline;
 mod reply;
 mod request;
 mod scratch;
+mod systemd;
 mod worker;
 
 pub use browser::BrowserSnapshot;
-pub use config::{BrowserConfig, Config, FetchLimits, PdfConfig};
-pub use engine::{Engine, EngineBuilder, EngineSnapshot, PdfSnapshot, SandboxSnapshot, StartError};
+pub use config::{BrowserConfig, Config, EgressConfig, FetchLimits, PdfConfig};
+pub use daemon::DaemonConfig;
+pub use egress::{EgressPolicy, Resolver, Resolving, SystemResolver};
+pub use engine::{EgressSnapshot, Engine, EngineBuilder, EngineSnapshot, PdfSnapshot, Readiness, SandboxSnapshot, StartError};
 pub use error::{Error, ErrorKind};
 pub use eventmesh_actors as actors;
 pub use eventmesh_actors::Priority;
+pub use fetch::FetcherError;
+pub use ipnet::IpNet;
 /// Rendering: what can be asked of a browser, and what comes of it.
 pub mod render {
     pub use eventmesh_extractors::browser::{

@@ -71,8 +71,14 @@ async fn extract(
         Source::Bytes(_) | Source::Url(_) => false,
     };
     if let (RenderMode::Always, Source::Url(url)) = (request.mode, &request.source) {
-        // The browser asks for it itself, and sees what a person would.
-        let source = RenderSource::Url(url.clone());
+        // The browser asks for it itself, and sees what a person would. It goes through a proxy that looks at everything, but
+        // would not say why.
+        let checked = inner.egress.parse(url).map_err(|refused| refused.error(url))?;
+        timeout_at(deadline, inner.egress.check(&checked))
+            .await
+            .map_err(|_| late("being looked up"))?
+            .map_err(|error| error.of(url))?;
+        let source = RenderSource::Url(checked.into());
         let mut permit = permit;
         let work = Work { inner, page: Bytes::new(), priority: request.priority, began, fetched: began, deadline, reply };
         let rendered = work.browse(source, &request.options, &late).await?;

@@ -27,6 +27,7 @@ impl Host {
         std::fs::set_permissions(scratch.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).expect("it is ours");
         let mut config = Config { scratch: Some(scratch.path().to_owned()), ..Config::default() };
         config.browser.program = Some(env!("CARGO_BIN_EXE_eventmesh").into());
+        config.egress.policy = config.egress.policy.allowing_loopback();
         change(&mut config);
         let engine = Engine::builder().config(config).start().await.expect("it starts");
         if let Some(missing) = engine.snapshot().browser.missing {

@@ -14,6 +14,7 @@ use crate::Error;
 /// An engine that renders.
 async fn engine(change: impl FnOnce(&mut Config)) -> Result<Engine, Error> {
     let mut config = Config { workers: 1, ..Config::default() };
+    config.egress.policy = config.egress.policy.allowing_loopback();
     change(&mut config);
     let engine = Engine::builder().config(config).start().await?;
     match engine.snapshot().browser.missing {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use eventmesh::{ArtifactCache, Chunk, Config, Engine, ErrorKind, PageType, Request, StartError};
+use eventmesh::{ArtifactCache, Chunk, Config, EgressConfig, EgressPolicy, Engine, ErrorKind, PageType, Request, StartError};
 use eventmesh_chaos::site::{PAGE, Site, gzip};
 
 /// Far more than anything here needs: a test that reaches it has found a hang.
@@ -15,7 +15,8 @@ const LONG: Duration = Duration::from_secs(60);
 
 fn config() -> Config {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wasm-cache");
-    Config { workers: 2, artifact_cache: ArtifactCache::Directory(cache), deadline: LONG, ..Config::default() }
+    let egress = EgressConfig { policy: EgressPolicy::default().allowing_loopback(), ..EgressConfig::default() };
+    Config { workers: 2, artifact_cache: ArtifactCache::Directory(cache), deadline: LONG, egress, ..Config::default() }
 }
 
 async fn engine(config: Config) -> Engine {

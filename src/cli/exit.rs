@@ -52,6 +52,11 @@ impl Exit {
         Self { code: 8, message: (!gone).then(|| format!("failed to write {what}: {error}")) }
     }
 
+    /// What is needed to serve is taken, or not there.
+    pub(crate) fn unavailable(message: impl fmt::Display) -> Self {
+        Self { code: 7, message: Some(message.to_string()) }
+    }
+
     /// Somebody pressed Ctrl-C, or told the process to end.
     pub(crate) fn interrupted() -> Self {
         Self { code: 130, message: None }
@@ -76,6 +81,12 @@ pub(crate) fn tell(done: Result<(), Exit>) -> ExitCode {
             ExitCode::from(exit.code)
         }
     }
+}
+
+/// Says something to whoever watches, beside the results.
+pub(crate) fn say(message: &str) {
+    // Nobody watches, if that cannot be written.
+    let _ = writeln!(std::io::stderr(), "eventmesh: {message}");
 }
 
 /// Writes a result to standard output.

@@ -22,7 +22,7 @@ pub(crate) struct BrowserArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) actions: Option<PathBuf>,
     /// What is waited for: settled, load, dom, networkidle, networkalmostidle, selector:CSS, function:JS, response:PART-OF-URL or time:MILLISECONDS
-    #[arg(long, value_name = "WHAT", default_value = "settled", value_parser = wait)]
+    #[arg(long, value_name = "WHAT", default_value = "settled")]
     wait: Wait,
     /// The longest wait for that; then the page is taken as it is
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = super::seconds)]
@@ -96,27 +96,6 @@ fn actions(path: &Path) -> Result<Vec<Action>, Exit> {
             path.display()
         ))
     })
-}
-
-fn wait(text: &str) -> Result<Wait, String> {
-    let (name, value) = text.split_once(':').map_or((text, None), |(name, value)| (name, Some(value)));
-    match (name, value.filter(|value| !value.is_empty())) {
-        ("settled", None) => Ok(Wait::Settled),
-        ("load", None) => Ok(Wait::Load),
-        ("dom", None) => Ok(Wait::DomContentLoaded),
-        ("networkidle", None) => Ok(Wait::NetworkIdle),
-        ("networkalmostidle", None) => Ok(Wait::NetworkAlmostIdle),
-        ("selector", Some(selector)) => Ok(Wait::Selector(selector.to_owned())),
-        ("function", Some(script)) => Ok(Wait::Function(script.to_owned())),
-        ("response", Some(part)) => Ok(Wait::Response(part.to_owned())),
-        ("time", Some(millis)) => millis
-            .parse()
-            .map(|millis| Wait::Time(Duration::from_millis(millis)))
-            .map_err(|_| format!("{millis} is no number of milliseconds")),
-        _ => Err("settled, load, dom, networkidle, networkalmostidle, selector:CSS, function:JS, response:PART-OF-URL and \
-                  time:MILLISECONDS are known"
-            .to_owned()),
-    }
 }
 
 fn viewport(text: &str) -> Result<(u32, u32), String> {
@@ -304,17 +283,6 @@ fn written(answer: &Answer, format: Format) -> Result<String, Exit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_waited_for() {
-        assert_eq!(wait("settled"), Ok(Wait::Settled));
-        assert_eq!(wait("selector:a:hover"), Ok(Wait::Selector("a:hover".to_owned())));
-        assert_eq!(wait("time:250"), Ok(Wait::Time(Duration::from_millis(250))));
-        assert_eq!(wait("networkidle"), Ok(Wait::NetworkIdle));
-        for bad in ["", "settled:1", "selector:", "time:x", "networkidle:1", "idle"] {
-            assert!(wait(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn sizes_headers_and_cookies() {

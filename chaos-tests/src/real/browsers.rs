@@ -102,6 +102,8 @@ impl BrowserTarget {
         std::fs::set_permissions(root, std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
         let scratch = root.join("processes");
         let mut config = Config { workers: 2, artifact_cache: cache(), scratch: Some(scratch.clone()), ..Config::default() };
+        // Its pages are on this machine.
+        config.egress.policy = config.egress.policy.allowing_loopback();
         config.browser.pages = 2;
         config.browser.limits.page_memory = 128 << 20;
         config.browser.limits.look = Duration::from_millis(500);

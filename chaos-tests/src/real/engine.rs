@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventmesh::memory::Jemalloc;
-use eventmesh::{Config, Engine, ErrorKind, Request};
+use eventmesh::{Config, EgressConfig, EgressPolicy, Engine, ErrorKind, Request};
 use eventmesh_actors::{GovernorSpec, KernelMemory, Subscriber, TreeSnapshot};
 
 use super::{StartError, cache, page};
@@ -48,7 +48,10 @@ impl EngineTarget {
         let held = KernelMemory::of_this_machine().resident().unwrap_or(0);
         let governor =
             GovernorSpec { budget: Some(held + room), interval: Duration::from_millis(500), ..GovernorSpec::default() };
+        // Its pages are on this machine.
+        let egress = EgressConfig { policy: EgressPolicy::default().allowing_loopback(), ..EgressConfig::default() };
         let config = Config {
+            egress,
             workers: 2,
             artifact_cache: cache(),
             governor,

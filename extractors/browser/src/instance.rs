@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 use crate::cdp::{Connection, Event, Session};
 use crate::error::RenderError;
 use crate::launcher::LAUNCHER_ARGUMENT;
-use crate::spec::{ARGUMENTS, BrowserSpec, LauncherProgram};
+use crate::spec::{ARGUMENTS, BrowserSpec, LauncherProgram, through};
 
 /// The last that a browser said on standard error is kept, up to here, in bytes.
 const SAID: usize = 4 << 10;
@@ -355,6 +355,7 @@ fn process(spec: &BrowserSpec, sandboxed: bool) -> ProcessSpec {
     }
     // What a script holds is looked at while it runs; one that leaves no time for that ends with its process.
     process = process.argument(format!("--js-flags=--max-old-space-size={}", spec.limits.page_memory >> 20));
+    process.arguments.extend(spec.proxy.into_iter().flat_map(through).map(Into::into));
     process.arguments.extend(spec.arguments.iter().map(Into::into));
     process.streams = Streams::Socket;
     process.family = true;

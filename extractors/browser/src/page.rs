@@ -208,7 +208,7 @@ impl Page {
         let mut found = None;
         let wait = states.wait_for(|state| {
             found = look(state);
-            found.is_some() || state.over || state.too_much.is_some()
+            found.is_some() || state.over || state.too_much.is_some() || state.failed.is_some()
         });
         match timeout_at(deadline, wait).await {
             Err(_) => return Err(RenderError::Deadline { doing }),
@@ -223,9 +223,14 @@ impl Page {
 
     /// What is wrong with the page.
     pub(crate) fn trouble(&self) -> RenderError {
-        if let Some(what) = self.shared.state.borrow().too_much.clone() {
+        let state = self.shared.state.borrow();
+        if let Some(what) = state.too_much.clone() {
             return RenderError::TooMuch { what };
         }
+        if let Some(why) = state.failed.clone() {
+            return RenderError::Load { why };
+        }
+        drop(state);
         self.session.over().unwrap_or(CdpError::Detached).into()
     }
 

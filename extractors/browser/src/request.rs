@@ -1,5 +1,6 @@
 //! What is asked of a browser, and what comes of it.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,6 +64,32 @@ pub enum Wait {
     NetworkIdle,
     /// For so long after the document was parsed.
     Time(Duration),
+}
+
+impl FromStr for Wait {
+    type Err = String;
+
+    /// As it is written on command lines and in requests: `settled`, `selector:main`, `time:250` and so on.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = text.split_once(':').map_or((text, None), |(name, value)| (name, Some(value)));
+        match (name, value.filter(|value| !value.is_empty())) {
+            ("settled", None) => Ok(Self::Settled),
+            ("load", None) => Ok(Self::Load),
+            ("dom", None) => Ok(Self::DomContentLoaded),
+            ("networkidle", None) => Ok(Self::NetworkIdle),
+            ("networkalmostidle", None) => Ok(Self::NetworkAlmostIdle),
+            ("selector", Some(selector)) => Ok(Self::Selector(selector.to_owned())),
+            ("function", Some(script)) => Ok(Self::Function(script.to_owned())),
+            ("response", Some(part)) => Ok(Self::Response(part.to_owned())),
+            ("time", Some(millis)) => millis
+                .parse()
+                .map(|millis| Self::Time(Duration::from_millis(millis)))
+                .map_err(|_| format!("{millis} is no number of milliseconds")),
+            _ => Err("settled, load, dom, networkidle, networkalmostidle, selector:CSS, function:JS, response:PART-OF-URL and \
+                      time:MILLISECONDS are known"
+                .to_owned()),
+        }
+    }
 }
 
 /// A cookie.
@@ -401,6 +428,17 @@ mod tests {
         }
         for bad in ["file:///etc/passwd", "chrome://version", "javascript:1", "about:blank", "data:text/html,x", "x", ""] {
             assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_waited_for_in_words() {
+        assert_eq!("settled".parse(), Ok(Wait::Settled));
+        assert_eq!("networkidle".parse(), Ok(Wait::NetworkIdle));
+        assert_eq!("selector:a:hover".parse(), Ok(Wait::Selector("a:hover".to_owned())));
+        assert_eq!("time:250".parse(), Ok(Wait::Time(Duration::from_millis(250))));
+        for bad in ["", "settled:1", "selector:", "time:x", "networkidle:1", "idle"] {
+            assert!(bad.parse::<Wait>().is_err(), "{bad}");
         }
     }
 

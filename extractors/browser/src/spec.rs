@@ -1,5 +1,6 @@
 //! What browsers are started from.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -89,6 +90,9 @@ pub struct BrowserSpec {
     pub sandbox: SandboxPolicy,
     /// The user that it runs as, if this process is root. Default: a number that belongs to nobody.
     pub user: Option<u32>,
+    /// The HTTP proxy that everything goes through, names included: a browser then connects to nothing else. None: it
+    /// connects to whatever it likes.
+    pub proxy: Option<SocketAddr>,
     /// Arguments besides our own.
     pub arguments: Vec<String>,
     /// Limits.
@@ -104,6 +108,7 @@ impl BrowserSpec {
             chromium,
             sandbox: SandboxPolicy::Auto,
             user: user(),
+            proxy: None,
             arguments: Vec::new(),
             limits: BrowserLimits::default(),
         }
@@ -159,6 +164,17 @@ pub(crate) const ARGUMENTS: &[&str] = &[
     "--password-store=basic",
     "--use-mock-keychain",
 ];
+
+/// What makes Chromium go through `proxy` for everything: no address is exempt, no name is looked up, and nothing is sent
+/// past it by other protocols.
+pub(crate) fn through(proxy: SocketAddr) -> [String; 4] {
+    [
+        format!("--proxy-server=http://{proxy}"),
+        "--proxy-bypass-list=<-loopback>".to_owned(),
+        format!("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE {}", proxy.ip()),
+        "--force-webrtc-ip-handling-policy=disable_non_proxied_udp".to_owned(),
+    ]
+}
 
 #[cfg(test)]
 mod tests {

@@ -128,6 +128,16 @@ struct ResponseHead {
     mime_type: String,
     #[serde(default)]
     charset: String,
+    #[serde(default)]
+    headers: ResponseHeaders,
+}
+
+/// Those that matter here.
+#[derive(Default, Deserialize)]
+struct ResponseHeaders {
+    /// The proxy itself answers, and says why (RFC 9209).
+    #[serde(rename = "proxy-status", alias = "Proxy-Status")]
+    proxy_status: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -372,6 +382,8 @@ impl PageState {
             self.status = Some(head.status).filter(|status| *status > 0);
             let charset = if head.charset.is_empty() { String::new() } else { format!("; charset={}", head.charset) };
             self.content_type = Some(format!("{}{charset}", head.mime_type));
+            // What the proxy says is not the page.
+            self.failed = head.headers.proxy_status.as_deref().and_then(proxy_failure).map(str::to_owned);
         }
         let entry = self.open.get(&response.request_id).and_then(|open| open.entry);
         if let Some(entry) = entry.and_then(|entry| self.network.get_mut(entry)) {
@@ -496,6 +508,17 @@ impl Argument {
             (None, None) => "undefined".to_owned(),
         }
     }
+}
+
+/// What a browser would call it, had it not gone through the proxy.
+fn proxy_failure(status: &str) -> Option<&'static str> {
+    Some(match status.strip_prefix("eventmesh; error=")? {
+        "destination_ip_prohibited" => "net::ERR_BLOCKED_BY_ADMINISTRATOR",
+        "dns_error" => "net::ERR_NAME_NOT_RESOLVED",
+        "connection_refused" => "net::ERR_CONNECTION_REFUSED",
+        "connection_timeout" | "http_response_timeout" => "net::ERR_TIMED_OUT",
+        _ => "net::ERR_INVALID_RESPONSE",
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,333 @@
+//! The life of the daemon: doors, engine, ready, orders, and an orderly end.
+//!
+//! ```text
+//!   keys ─▶ doors ─▶ engine ─▶ READY ─▶ orders, signals, looks … ─▶ doors shut ─▶ answers finished ─▶ engine down
+//! ```
+//! Whoever connects while it starts or goes waits at the door; nobody is turned away who has been let in.
+
+mod liveness;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventmesh_actors::{MemorySource, spawn_named};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use crate::config::Config;
+use crate::engine::{Engine, StartError};
+use crate::error::ErrorKind;
+use crate::http::{Api, Door, Keys, KeysError, Ops, Order, Server, ServerLimits};
+use crate::observe::Metrics;
+use crate::request::Request;
+use crate::systemd;
+use liveness::{Liveness, Patience, Sight};
+
+/// Settings of the daemon, besides those of its engine.
+#[derive(Clone, Debug)]
+pub struct DaemonConfig {
+    /// Where requests come in: `HOST:PORT` or `unix:/PATH`. Default `127.0.0.1:7800`. Not used if a service manager has opened
+    /// doors.
+    pub listen: Vec<String>,
+    /// Where operators come in. Default `127.0.0.1:7801`.
+    pub ops_listen: String,
+    /// The file of keys. Without one everybody may ask for everything, and only this machine is listened to.
+    pub keys: Option<PathBuf>,
+    /// Bytes of a request's body. Default 48 MiB: the largest page, in Base64.
+    pub max_body: usize,
+    /// Connections at once; more wait outside. Default 4,096: two requests each are more than are ever admitted.
+    pub connections: usize,
+    /// How long a client may take to send its headers, and a connection may rest. Default 30 s.
+    pub head: Duration,
+    /// Bytes of all headers of a request. Default 64 KiB.
+    pub head_bytes: usize,
+    /// How long answers that are on their way at shutdown may take. Default 30 s: the time of a request.
+    pub drain: Duration,
+}
+
+impl Default for DaemonConfig {
+    fn default() -> Self {
+        Self {
+            listen: vec!["127.0.0.1:7800".to_owned()],
+            ops_listen: "127.0.0.1:7801".to_owned(),
+            keys: None,
+            max_body: 48 << 20,
+            connections: 4_096,
+            head: Duration::from_secs(30),
+            head_bytes: 64 << 10,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl DaemonConfig {
+    /// Everything that is wrong with these settings, each as a sentence that says what to do. Empty if all is well.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |fine: bool, problem: &str| {
+            if !fine {
+                problems.push(problem.to_owned());
+            }
+        };
+        check(!self.listen.is_empty(), "daemon.listen must name at least one address, or nobody could ask for anything");
+        check(self.max_body >= 1 << 10, "daemon.max_body must be at least 1 KiB");
+        check((1..=65_536).contains(&self.connections), "daemon.connections must be 1 to 65536");
+        check(self.head_bytes >= 8 << 10, "daemon.head_bytes must be at least 8 KiB");
+        check(!self.head.is_zero(), "daemon.head must be longer than nothing");
+        problems
+    }
+}
+
+/// Why there is no daemon.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DaemonError {
+    #[error("the settings are not sound: {}", problems.join("; "))]
+    Config { problems: Vec<String> },
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    #[error("{address} cannot be listened at: {source}")]
+    Listen { address: String, source: std::io::Error },
+    #[error("the service manager's sockets cannot be taken over: {0}")]
+    Given(std::io::Error),
+    #[error(
+        "{address} can be reached from other machines, and there are no keys: everybody could ask for everything. Name a file of keys (--keys; `eventmesh keys new NAME` writes one), or listen at 127.0.0.1"
+    )]
+    Open { address: String },
+    #[error("signals cannot be waited for: {0}")]
+    Signals(std::io::Error),
+    #[error(transparent)]
+    Engine(#[from] StartError),
+    #[error("the workers have failed too often and were given up: {why}")]
+    Down { why: String },
+}
+
+/// Orders that wait.
+const ORDERS: usize = 8;
+/// How often the daemon looks whether it gets anything done, where no service manager says how often.
+const LOOK: Duration = Duration::from_secs(10);
+/// How long a page of our own may take.
+const CANARY: Duration = Duration::from_secs(5);
+/// What the engine's own end may take beyond the drain.
+const END: Duration = Duration::from_secs(15);
+
+/// Serves until it is told to stop.
+pub(crate) async fn run(
+    config: Config,
+    daemon: DaemonConfig,
+    memory: Arc<dyn MemorySource>,
+    told: impl FnOnce(&[String], &str) + Send,
+) -> Result<(), DaemonError> {
+    let problems: Vec<_> = config.problems().into_iter().chain(daemon.problems()).collect();
+    if !problems.is_empty() {
+        return Err(DaemonError::Config { problems });
+    }
+    let keys = daemon.keys.as_deref().map_or_else(|| Ok(Keys::none()), Keys::read)?;
+    let doors = doors(&daemon, &keys).await?;
+    let ops_door = open(&daemon.ops_listen).await?;
+    if ops_door.is_public() {
+        // Whoever gets in there may stop everything.
+        return Err(DaemonError::Open { address: ops_door.told() });
+    }
+    let mut signals = Signals::new().map_err(DaemonError::Signals)?;
+    let deadline = config.deadline;
+    let engine = Engine::builder().config(config).memory(memory).start().await?;
+
+    let metrics = Metrics::new(engine.clone());
+    let (addresses, ops_address) = (doors.iter().map(Door::told).collect::<Vec<_>>(), ops_door.told());
+    let limits = ServerLimits { connections: daemon.connections, head: daemon.head, head_bytes: daemon.head_bytes };
+    let api = Api::new(engine.clone(), keys, Arc::clone(&metrics), daemon.max_body);
+    let server = Server { doors, router: api.router(), limits };
+    let (open, is_open) = watch::channel(true);
+    let (orders, mut ordered) = mpsc::channel(ORDERS);
+    let alive = watch::Sender::new(Ok(()));
+    let ops = Ops::new(engine.clone(), metrics, is_open.clone(), alive.subscribe(), orders);
+    let ops_server = Server { doors: vec![ops_door], router: ops.router(), limits: ServerLimits { connections: 64, ..limits } };
+    let (ops_stop, ops_stopped) = watch::channel(false);
+    let ops_serving = spawn_named("ops", ops_server.run(until(ops_stopped, true), Duration::from_secs(1)));
+    let mut serving = spawn_named("api", server.run(until(is_open, false), daemon.drain));
+
+    systemd::ready(&format!("serving at {}", addresses.join(", ")));
+    told(&addresses, &ops_address);
+    let mut look = Look::new(&engine, deadline);
+    let why = loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Asked::Stop => break None,
+                Asked::Reload => reload(&api),
+            },
+            Some(order) = ordered.recv() => match order {
+                Order::Drain => break None,
+                Order::Reload => reload(&api),
+            },
+            exit = engine.down() => break Some(exit.to_string()),
+            stuck = look.next(&engine) => {
+                // What was known before does not matter any more.
+                drop(alive.send_replace(stuck));
+            }
+        }
+    };
+    let within = daemon.drain + END;
+    systemd::stopping(within);
+    tracing::info!(within_s = within.as_secs(), "going: what is at work is finished, nothing new is let in");
+    open.send_replace(false);
+    let finished = tokio::select! {
+        _ = &mut serving => true,
+        // Whoever asks twice means it.
+        Asked::Stop = signals.next() => false,
+    };
+    engine.shutdown(if finished { daemon.drain } else { Duration::ZERO }).await;
+    serving.abort();
+    ops_stop.send_replace(true);
+    let _ = timeout(Duration::from_secs(2), ops_serving).await;
+    why.map_or(Ok(()), |why| Err(DaemonError::Down { why }))
+}
+
+async fn doors(daemon: &DaemonConfig, keys: &Keys) -> Result<Vec<Door>, DaemonError> {
+    let mut doors = systemd::doors().map_err(DaemonError::Given)?;
+    if doors.is_empty() {
+        for address in &daemon.listen {
+            doors.push(open(address).await?);
+        }
+    }
+    match doors.iter().find(|door| door.is_public() && !keys.are_needed()) {
+        Some(door) => Err(DaemonError::Open { address: door.told() }),
+        None => Ok(doors),
+    }
+}
+
+async fn open(address: &str) -> Result<Door, DaemonError> {
+    Door::open(address).await.map_err(|source| DaemonError::Listen { address: address.to_owned(), source })
+}
+
+async fn until(mut signal: watch::Receiver<bool>, value: bool) {
+    // Without its sender there is nobody left to serve for.
+    let _ = signal.wait_for(|now| *now == value).await;
+}
+
+fn reload(api: &Api) {
+    systemd::reloading();
+    match api.reload() {
+        Ok(()) => tracing::info!("the keys have been read again"),
+        Err(error) => tracing::error!(%error, "nothing has been read again, all stays as it was"),
+    }
+    systemd::ready("serving");
+}
+
+/// What a signal asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hang_up.recv() => Asked::Reload,
+        }
+    }
+}
+
+/// Looks whether anything gets done, and tells the service manager as long as it does.
+struct Look {
+    ticks: tokio::time::Interval,
+    began: Instant,
+    liveness: Liveness,
+    watched: bool,
+    /// Requests that had ended at the last look, but for pages of our own; and those.
+    ended: u64,
+    canaries: u64,
+}
+
+impl Look {
+    fn new(engine: &Engine, deadline: Duration) -> Self {
+        let watchdog = systemd::watchdog();
+        let every = watchdog.map_or(LOOK, |within| (within / 3).min(LOOK));
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let patience = Patience {
+            // Every request ends by its deadline, or is ended.
+            requests: deadline.max(engine.config().deadline) * 2 + Duration::from_secs(30),
+            governor: engine.config().governor.interval * 20 + LOOK * 2,
+            strikes: 3,
+        };
+        Self {
+            ticks,
+            began: Instant::now(),
+            liveness: Liveness::new(patience, Duration::ZERO),
+            watched: watchdog.is_some(),
+            ended: 0,
+            canaries: 0,
+        }
+    }
+
+    async fn next(&mut self, engine: &Engine) -> Result<(), String> {
+        self.ticks.tick().await;
+        let idle = engine.progress().ended - self.canaries == self.ended;
+        let canary = if idle { canary(engine).await } else { None };
+        self.canaries += u64::from(canary.is_some());
+        let progress = engine.progress();
+        self.ended = progress.ended.saturating_sub(self.canaries);
+        let sight = Sight { ended: self.ended, at_work: progress.at_work, looks: progress.looks, canary };
+        let alive = self.liveness.look(self.began.elapsed(), sight).map_err(|stuck| stuck.to_string());
+        match &alive {
+            Ok(()) if self.watched => {
+                systemd::alive();
+                systemd::status(&format!("{} requests at work, {} ended", progress.at_work, progress.ended));
+            }
+            Ok(()) => {}
+            Err(why) => {
+                tracing::error!(why, "nothing gets done any more; the service manager is no longer told that all is well")
+            }
+        }
+        alive
+    }
+}
+
+/// A page of our own, through all that pages go through. `None` if there is no telling.
+async fn canary(engine: &Engine) -> Option<bool> {
+    let request = Request::bytes("<title>canary</title><p>All is well.").deadline(CANARY);
+    match engine.extract(request).document().await {
+        Ok(answer) => Some(answer.document.text.contains("All is well")),
+        Err(error) => match error.kind() {
+            // There is so much to do that there is no room for it, which is for the requests to show.
+            ErrorKind::Overloaded | ErrorKind::ShuttingDown => None,
+            ErrorKind::InvalidRequest
+            | ErrorKind::SourceNotFound
+            | ErrorKind::SourceUnreadable
+            | ErrorKind::SourceRefused
+            | ErrorKind::Blocked
+            | ErrorKind::Unsupported
+            | ErrorKind::Malformed
+            | ErrorKind::PasswordRequired
+            | ErrorKind::EncryptionUnsupported
+            | ErrorKind::NotInstalled
+            | ErrorKind::TooLarge
+            | ErrorKind::Deadline
+            | ErrorKind::ResourceLimit
+            | ErrorKind::ExtractionFailed
+            | ErrorKind::Quarantined
+            | ErrorKind::Unavailable
+            | ErrorKind::Internal => Some(false),
+        },
+    }
+}

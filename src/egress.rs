@@ -1,0 +1,208 @@
+//! The one door for outbound bytes: whoever is to be talked to is named here, looked up once, and connected to at the
+//! address that was looked at.
+//!
+//! ```text
+//!   fetch ──────────▶ connector ─┐
+//!                                ├─▶ Egress::dial: policy ─▶ resolver ─▶ policy ─▶ connect to what was admitted
+//!   Chromium ─▶ proxy ───────────┘
+//! ```
+//! A name is asked for once per connection, and the addresses that came are the ones that are used: a name that means
+//! something else the second time gains nothing. Each redirect is a request of its own and comes through here again.
+//!
+//! The rule itself is pure and does not know three things, which are left to the firewall: public addresses of this very
+//! machine or of the router before it, translation prefixes that a network has taken from its own public IPv6 range, and
+//! public hosts that trust this machine's address.
+
+mod address;
+mod connector;
+#[cfg(test)]
+mod hostile;
+mod policy;
+mod proxy;
+mod refused;
+mod resolver;
+mod target;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use crate::error::{Error, ErrorKind};
+
+pub(crate) use connector::{Connector, cause};
+pub use policy::EgressPolicy;
+pub(crate) use proxy::Proxy;
+pub(crate) use refused::Refused;
+pub use resolver::{Resolver, Resolving, SystemResolver};
+pub(crate) use target::Target;
+
+/// Addresses of one name that are tried. More are a list, not a machine.
+const TRIED: usize = 4;
+
+/// Whom this engine may talk to, and the only way to do so. Clones are the same door.
+#[derive(Clone, Debug)]
+pub(crate) struct Egress {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    policy: EgressPolicy,
+    resolver: Arc<dyn Resolver>,
+    /// Time to look a name up and to connect, together.
+    connect: Duration,
+    refused: AtomicU64,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    /// It is not allowed.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// There is no such name, or nobody knows.
+    #[error("{host} cannot be looked up: {source}")]
+    Unresolved {
+        /// The name.
+        host: String,
+        /// What the resolver says.
+        source: io::Error,
+    },
+    /// Nobody is there.
+    #[error("{host} does not answer: {source}")]
+    Unreachable {
+        /// The name, and no address of it.
+        host: String,
+        /// What the last address's attempt says.
+        source: io::Error,
+    },
+    /// It took too long.
+    #[error("{host} does not answer within {within:?}")]
+    Late {
+        /// The name.
+        host: String,
+        /// The time that there was.
+        within: Duration,
+    },
+}
+
+impl DialError {
+    /// As whoever asked for `address` is told it.
+    pub(crate) fn of(self, address: &str) -> Error {
+        match self {
+            Self::Refused(refused) => refused.error(address),
+            Self::Unresolved { .. } | Self::Unreachable { .. } | Self::Late { .. } => {
+                let message = format!("failed to fetch {address}: {self}");
+                Error::new(ErrorKind::SourceUnreadable, message).caused_by(self)
+            }
+        }
+    }
+}
+
+impl Refused {
+    /// As whoever asked for `address` is told it.
+    pub(crate) fn error(&self, address: &str) -> Error {
+        let kind = match self {
+            Self::Malformed | Self::Scheme | Self::Credentials => ErrorKind::InvalidRequest,
+            Self::Port(_) | Self::Name | Self::Address(_) => ErrorKind::Blocked,
+            Self::Unresolved => ErrorKind::SourceUnreadable,
+        };
+        // A password is nobody's business.
+        let address = if address.contains('@') { "the URL" } else { address };
+        Error::new(kind, format!("{address}: {self}"))
+    }
+}
+
+impl Egress {
+    pub(crate) fn new(policy: EgressPolicy, resolver: Arc<dyn Resolver>, connect: Duration) -> Self {
+        Self { inner: Arc::new(Inner { policy, resolver, connect, refused: AtomicU64::new(0) }) }
+    }
+
+    /// The URL in `text`, if it is one that may be asked for as far as it can be seen without looking its name up.
+    pub(crate) fn parse(&self, text: &str) -> Result<Url, Refused> {
+        let url = self.inner.policy.parse(text).and_then(|url| self.inner.policy.target(&url).map(|_| url));
+        url.inspect_err(|refused| self.count(refused))
+    }
+
+    /// Whether `url` may be connected to, its name looked up. For whoever hands a URL to somebody else to ask for it.
+    pub(crate) async fn check(&self, url: &Url) -> Result<(), DialError> {
+        let target = self.inner.policy.target(url).inspect_err(|refused| self.count(refused))?;
+        self.admitted(&target, Instant::now() + self.inner.connect).await.map(|_| ())
+    }
+
+    /// Connects to `url`'s host.
+    pub(crate) async fn dial(&self, url: &Url) -> Result<TcpStream, DialError> {
+        let target = self.inner.policy.target(url).inspect_err(|refused| self.count(refused))?;
+        self.connect(&target).await
+    }
+
+    /// Connects to `host`, which is a name or an address, at `port`.
+    pub(crate) async fn dial_authority(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
+        let target = self.inner.policy.authority(host, port).inspect_err(|refused| self.count(refused))?;
+        self.connect(&target).await
+    }
+
+    /// Connections that were refused so far.
+    pub(crate) fn refused(&self) -> u64 {
+        self.inner.refused.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, refused: &Refused) {
+        self.inner.refused.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(why = refused.why(), "a connection is refused");
+    }
+
+    async fn admitted(&self, target: &Target, deadline: Instant) -> Result<Vec<SocketAddr>, DialError> {
+        let addresses = match target.literal() {
+            Some(address) => vec![address],
+            None => {
+                let name = target.host().to_string();
+                let looked_up = timeout_at(deadline, self.inner.resolver.resolve(&name)).await;
+                match looked_up.map_err(|_| self.late(target))? {
+                    Ok(found) => found,
+                    // A name that would be refused must not be told from one that is not there.
+                    Err(source) if target.admit(&self.inner.policy, &[]) == Err(Refused::Unresolved) => {
+                        return Err(DialError::Unresolved { host: name, source });
+                    }
+                    Err(_) => Vec::new(),
+                }
+            }
+        };
+        target.admit(&self.inner.policy, &addresses).inspect_err(|refused| self.count(refused)).map_err(DialError::Refused)
+    }
+
+    async fn connect(&self, target: &Target) -> Result<TcpStream, DialError> {
+        let deadline = Instant::now() + self.inner.connect;
+        let mut addresses = self.admitted(target, deadline).await?;
+        addresses.truncate(TRIED);
+        let mut last = None;
+        for (tried, address) in addresses.iter().enumerate() {
+            // Each of those that are left gets its share of the time that is left, so that one that is silent does not
+            // take it all.
+            let left = u32::try_from(addresses.len() - tried).unwrap_or(1);
+            let share = Instant::now() + deadline.saturating_duration_since(Instant::now()) / left;
+            match timeout_at(share, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    // Requests are written whole: there is nothing to wait for.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "a connection may be slower than it could be");
+                    }
+                    return Ok(stream);
+                }
+                Ok(Err(source)) => last = Some(DialError::Unreachable { host: target.host().to_string(), source }),
+                Err(_) => last = Some(self.late(target)),
+            }
+        }
+        Err(last.unwrap_or_else(|| self.late(target)))
+    }
+
+    fn late(&self, target: &Target) -> DialError {
+        DialError::Late { host: target.host().to_string(), within: self.inner.connect }
+    }
+}

@@ -1,0 +1,99 @@
+//! The engine over HTTP: the routes, and what every request goes through on its way to them.
+//!
+//! ```text
+//!   server ─▶ identify ─▶ admit ─▶ route ─▶ Engine::extract ─▶ one answer, or events as they come
+//! ```
+//! Only this module and those below know status codes. It decides nothing about pages.
+
+mod answer;
+mod body;
+mod document;
+mod identify;
+mod incoming;
+mod keys;
+mod ops;
+mod problem;
+mod quota;
+mod routes;
+mod server;
+mod stream;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::middleware;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) use keys::{KeyEntry, Keys, KeysError, Scope, hash};
+pub(crate) use ops::{Ops, Order};
+use problem::{HttpFailure, Problem};
+pub(crate) use server::{Door, Server, ServerLimits};
+
+use crate::engine::Engine;
+use crate::observe::Metrics;
+
+/// What the routes work with. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    engine: Engine,
+    keys: Keys,
+    metrics: Arc<Metrics>,
+    /// Bytes of a body.
+    max_body: usize,
+}
+
+impl Api {
+    pub(crate) fn new(engine: Engine, keys: Keys, metrics: Arc<Metrics>, max_body: usize) -> Self {
+        Self { inner: Arc::new(Inner { engine, keys, metrics, max_body }) }
+    }
+
+    /// Reads again what can be read again: the keys.
+    pub(crate) fn reload(&self) -> Result<(), KeysError> {
+        self.inner.keys.reload()
+    }
+
+    /// All of it, as axum serves it.
+    pub(crate) fn router(&self) -> Router {
+        let (work, document) = operations().split_for_parts();
+        let document = document::document(document);
+        let open = Router::new()
+            .route("/openapi.json", axum::routing::get(move || std::future::ready(axum::Json(document.clone()))))
+            .route("/docs", axum::routing::get(document::page))
+            .route("/problems/{code}", axum::routing::get(document::problem));
+        work.route_layer(middleware::from_fn_with_state(self.clone(), identify::admit))
+            .merge(open)
+            .fallback(nothing)
+            .method_not_allowed_fallback(no_such_method)
+            .layer(middleware::from_fn_with_state(self.clone(), identify::identify))
+            .with_state(self.clone())
+    }
+}
+
+/// The routes that are told of in the API's own document.
+fn operations() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(routes::extract))
+        .routes(routes!(routes::render))
+        .routes(routes!(routes::screenshot))
+        .routes(routes!(routes::capabilities))
+}
+
+/// The API's own document.
+pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
+    document::document(operations().into_openapi())
+}
+
+async fn nothing(uri: Uri) -> Problem {
+    Problem::http(HttpFailure::NoSuchPath, format!("there is nothing at {}; /docs says what there is", uri.path()))
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    Problem::http(HttpFailure::Method, format!("{} does not know {method}; /docs says what it knows", uri.path()))
+}

@@ -1,0 +1,136 @@
+//! Bodies on their way in: bounded while they come, and taken for what they are said to be.
+
+use axum::extract::{FromRequest, Multipart, Request};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::header::{CONTENT_TYPE, HeaderMap};
+use serde::de::DeserializeOwned;
+
+use super::Api;
+use super::body::{ExtractBody, ScreenshotBody, json};
+use super::problem::{HttpFailure, Problem};
+
+/// A body that has come in whole.
+#[derive(Debug)]
+pub(crate) struct Incoming<T>(pub(crate) T);
+
+/// What can be made of a body that is no JSON.
+pub(crate) trait FromSource: DeserializeOwned + Send {
+    /// With a file instead of an address; `None` where a file makes no sense.
+    fn with_file(self, file: Bytes, content_type: Option<&str>) -> Option<Self>;
+    /// Saying nothing.
+    fn empty() -> Self;
+}
+
+impl FromSource for ExtractBody {
+    fn with_file(mut self, file: Bytes, content_type: Option<&str>) -> Option<Self> {
+        let charset = content_type.and_then(crate::gate::charset);
+        self.charset = self.charset.or(charset);
+        self.file = Some(file);
+        Some(self)
+    }
+
+    fn empty() -> Self {
+        Self::default()
+    }
+}
+
+impl FromSource for ScreenshotBody {
+    fn with_file(self, _: Bytes, _: Option<&str>) -> Option<Self> {
+        None
+    }
+
+    fn empty() -> Self {
+        Self::default()
+    }
+}
+
+impl<T: FromSource> FromRequest<Api> for Incoming<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let limit = api.inner.max_body;
+        let content_type = essence(request.headers());
+        match content_type.as_deref() {
+            None | Some("application/json" | "") => json(&whole(request, limit).await?).map(Self),
+            Some("multipart/form-data") => form(request, limit).await.map(Self),
+            Some("text/html" | "application/xhtml+xml" | "application/pdf" | "application/octet-stream") => {
+                let said = full_type(request.headers());
+                let file = whole(request, limit).await?;
+                T::empty().with_file(file, said.as_deref()).map(Self).ok_or_else(|| unknown("this"))
+            }
+            Some(other) => Err(unknown(other)),
+        }
+    }
+}
+
+fn unknown(kind: &str) -> Problem {
+    let known = "application/json, multipart/form-data, text/html, application/xhtml+xml, application/pdf and \
+                 application/octet-stream, the latter four where a file makes sense";
+    Problem::http(HttpFailure::MediaType, format!("{kind} is not known as a body; there are {known}"))
+}
+
+fn full_type(headers: &HeaderMap) -> Option<String> {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+fn essence(headers: &HeaderMap) -> Option<String> {
+    full_type(headers).map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::http(HttpFailure::BodyTooLarge, format!("a body may have {} MiB at most", limit.div_ceil(1 << 20)))
+}
+
+/// All of a body, whatever its `Content-Length` says.
+async fn whole(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    match Limited::new(request.into_body(), limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
+        Err(error) => Err(Problem::http(HttpFailure::Syntax, format!("the body does not come through: {error}"))),
+    }
+}
+
+/// A form: `file` is the page, `options` is JSON and says what else there is to say.
+async fn form<T: FromSource>(request: Request, limit: usize) -> Result<T, Problem> {
+    let broken = |error: axum::extract::multipart::MultipartError| {
+        if error.status() == hyper::StatusCode::PAYLOAD_TOO_LARGE {
+            too_large(limit)
+        } else {
+            Problem::http(HttpFailure::Syntax, format!("the form cannot be parsed: {}", error.body_text()))
+        }
+    };
+    // All of its parts together are held to the same limit as any body.
+    let (parts, body) = request.into_parts();
+    let body = axum::body::Body::new(Limited::new(body, limit));
+    let request = Request::from_parts(parts, body);
+    let mut form = Multipart::from_request(request, &())
+        .await
+        .map_err(|error| Problem::http(HttpFailure::Syntax, format!("this is no form: {}", error.body_text())))?;
+    let (mut options, mut file) = (None, None);
+    while let Some(part) = form.next_field().await.map_err(broken)? {
+        let name = part.name().unwrap_or_default().to_owned();
+        let kind = part.content_type().map(str::to_owned);
+        let bytes = part.bytes().await.map_err(broken)?;
+        match name.as_str() {
+            "options" => options = Some(json::<T>(&bytes)?),
+            "file" => file = Some((bytes, kind)),
+            other => {
+                let message = format!("the form has a part {other}, which is neither file nor options");
+                return Err(Problem::http(HttpFailure::Semantics, message));
+            }
+        }
+    }
+    let options = options.unwrap_or_else(T::empty);
+    match file {
+        None => Ok(options),
+        Some((bytes, kind)) => options.with_file(bytes, kind.as_deref()).ok_or_else(|| unknown("a form with a file")),
+    }
+}
+
+/// Base64 of a body's own, decoded.
+pub(super) fn decoded(data: &str) -> Result<Bytes, base64::DecodeError> {
+    BASE64.decode(data).map(Bytes::from)
+}

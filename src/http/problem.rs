@@ -1,0 +1,294 @@
+//! Failures as HTTP tells them: RFC 9457, with a type that stays, and whether and when to try again.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use hyper::StatusCode;
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::error::{Error, ErrorKind};
+
+/// A failure (`application/problem+json`).
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// What kind of failure it is: a page of this server that explains it.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/overloaded")]
+    kind: String,
+    /// The kind, in words.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What, why, and what to do.
+    detail: String,
+    /// The request that it happened to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instance: Option<String>,
+    /// The kind, as a word.
+    #[schema(example = "overloaded")]
+    code: &'static str,
+    /// Whether the same request may fare better later.
+    retryable: bool,
+    /// Milliseconds after which it may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    /// Which part of the work it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'static str>,
+    /// What is wrong with which part of the request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Fault>,
+}
+
+/// What is wrong with a part of a request.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Fault {
+    /// Where, as a JSON Pointer.
+    #[schema(example = "/browser/viewport/width")]
+    pointer: String,
+    /// What.
+    detail: String,
+}
+
+/// Failures of HTTP itself, which no engine knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HttpFailure {
+    /// The body cannot be parsed.
+    Syntax,
+    /// The body makes no sense.
+    Semantics,
+    /// The body is larger than it may be.
+    BodyTooLarge,
+    /// The body is in a format that is not known.
+    MediaType,
+    /// None of the formats that are accepted can be had.
+    NotAcceptable,
+    /// There is nothing at this path.
+    NoSuchPath,
+    /// The path knows no such method.
+    Method,
+    /// A key is needed, and this is none.
+    Unauthorized,
+    /// The key does not allow this.
+    Forbidden,
+    /// The key's quota is used up.
+    Quota,
+}
+
+impl HttpFailure {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Syntax,
+        Self::Semantics,
+        Self::BodyTooLarge,
+        Self::MediaType,
+        Self::NotAcceptable,
+        Self::NoSuchPath,
+        Self::Method,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::Quota,
+    ];
+
+    /// The status, the kind as a word, and in words.
+    pub(crate) fn told(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Syntax => (StatusCode::BAD_REQUEST, "syntax", "the body cannot be parsed"),
+            Self::Semantics => (StatusCode::UNPROCESSABLE_ENTITY, "semantics", "the body makes no sense"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is too large"),
+            Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", "the body's format is not known"),
+            Self::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "not_acceptable", "no accepted format can be had"),
+            Self::NoSuchPath => (StatusCode::NOT_FOUND, "no_such_path", "there is nothing at this path"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method", "the path knows no such method"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "a key is needed"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "the key does not allow this"),
+            Self::Quota => (StatusCode::TOO_MANY_REQUESTS, "quota", "the key's quota is used up"),
+        }
+    }
+}
+
+impl Problem {
+    pub(crate) fn http(failure: HttpFailure, detail: impl Into<String>) -> Self {
+        let (status, code, title) = failure.told();
+        Self {
+            kind: format!("/problems/{code}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            instance: None,
+            code,
+            retryable: failure == HttpFailure::Quota,
+            retry_after_ms: None,
+            stage: Some("request"),
+            errors: Vec::new(),
+        }
+    }
+
+    /// A part of the request is at fault.
+    pub(crate) fn at(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        self.errors.push(Fault { pointer: pointer.into(), detail: detail.into() });
+        self
+    }
+
+    pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after_ms = Some(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        self
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+/// The status that a failure of the engine is told with.
+pub(crate) fn status(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::SourceNotFound => StatusCode::NOT_FOUND,
+        ErrorKind::SourceUnreadable | ErrorKind::SourceRefused => StatusCode::BAD_GATEWAY,
+        ErrorKind::Blocked => StatusCode::FORBIDDEN,
+        ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::InvalidRequest
+        | ErrorKind::Unsupported
+        | ErrorKind::Malformed
+        | ErrorKind::PasswordRequired
+        | ErrorKind::EncryptionUnsupported
+        | ErrorKind::ResourceLimit
+        | ErrorKind::Quarantined => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorKind::NotInstalled => StatusCode::NOT_IMPLEMENTED,
+        ErrorKind::Deadline => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::Overloaded | ErrorKind::Unavailable | ErrorKind::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::ExtractionFailed | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// Which part of the work fails with such a failure, if it is always the same one.
+fn stage(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::InvalidRequest => Some("request"),
+        ErrorKind::Overloaded | ErrorKind::ShuttingDown => Some("admission"),
+        ErrorKind::SourceNotFound
+        | ErrorKind::SourceUnreadable
+        | ErrorKind::SourceRefused
+        | ErrorKind::Blocked
+        | ErrorKind::TooLarge => Some("fetch"),
+        ErrorKind::Unsupported => Some("gate"),
+        ErrorKind::Malformed
+        | ErrorKind::PasswordRequired
+        | ErrorKind::EncryptionUnsupported
+        | ErrorKind::ResourceLimit
+        | ErrorKind::ExtractionFailed
+        | ErrorKind::Quarantined => Some("extract"),
+        ErrorKind::NotInstalled | ErrorKind::Unavailable => Some("pool"),
+        ErrorKind::Deadline | ErrorKind::Internal => None,
+    }
+}
+
+/// Whether the same request may fare better later.
+fn retryable(kind: ErrorKind) -> bool {
+    match kind {
+        ErrorKind::SourceUnreadable
+        | ErrorKind::SourceRefused
+        | ErrorKind::Deadline
+        | ErrorKind::Quarantined
+        | ErrorKind::Overloaded
+        | ErrorKind::Unavailable
+        | ErrorKind::ShuttingDown
+        | ErrorKind::Internal => true,
+        ErrorKind::InvalidRequest
+        | ErrorKind::SourceNotFound
+        | ErrorKind::Blocked
+        | ErrorKind::Unsupported
+        | ErrorKind::Malformed
+        | ErrorKind::PasswordRequired
+        | ErrorKind::EncryptionUnsupported
+        | ErrorKind::NotInstalled
+        | ErrorKind::TooLarge
+        | ErrorKind::ResourceLimit
+        | ErrorKind::ExtractionFailed => false,
+    }
+}
+
+/// A daemon that is going is back, or another one is there, in this time.
+const BACK: Duration = Duration::from_secs(5);
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        let kind = error.kind();
+        let delay = error.retry_delay().or_else(|| (status(kind) == StatusCode::SERVICE_UNAVAILABLE).then_some(BACK));
+        let problem = Self {
+            kind: format!("/problems/{kind}"),
+            title: kind.label().replace('_', " "),
+            status: status(kind).as_u16(),
+            detail: error.to_string(),
+            instance: None,
+            code: kind.label(),
+            retryable: retryable(kind),
+            retry_after_ms: None,
+            stage: stage(kind),
+            errors: Vec::new(),
+        };
+        match delay {
+            Some(delay) => problem.retry_after(delay),
+            None => problem,
+        }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (self.status(), body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(delay) = self.retry_after_ms {
+            // Whole seconds, and never too early.
+            headers.insert(RETRY_AFTER, HeaderValue::from(delay.div_ceil(1000).max(1)));
+        }
+        response.extensions_mut().insert(Told(self.code));
+        response
+    }
+}
+
+/// What went wrong, for logs and metrics.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told(pub(crate) &'static str);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_sent_away_is_told_when_to_come_back() {
+        for kind in ErrorKind::ALL {
+            let problem = Problem::from(Error::new(kind, "why"));
+            let away = matches!(problem.status, 429 | 503);
+            assert!(!away || (problem.retry_after_ms.is_some() && problem.retryable), "{kind}");
+            let response = problem.into_response();
+            assert_eq!(away, response.headers().contains_key(RETRY_AFTER), "{kind}");
+            assert!(response.status().is_client_error() || response.status().is_server_error(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn no_two_failures_have_the_same_name() {
+        let mut names: Vec<_> = ErrorKind::ALL.into_iter().map(ErrorKind::label).collect();
+        names.extend(HttpFailure::ALL.map(|failure| failure.told().1));
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn retry_after_is_never_too_early() {
+        let problem = Problem::from(Error::new(ErrorKind::Overloaded, "full").retry_after(Duration::from_millis(1_001)));
+        assert_eq!(problem.into_response().headers()[RETRY_AFTER], "2");
+    }
+}

@@ -1,0 +1,5 @@
+//! What is told of a running daemon: figures for Prometheus.
+
+mod metrics;
+
+pub(crate) use metrics::Metrics;
