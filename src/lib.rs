@@ -22,6 +22,7 @@
 
 mod admission;
 mod browser;
+pub mod cache;
 pub mod cli;
 mod config;
 mod daemon;
@@ -35,6 +36,7 @@ pub mod memory;
 mod observe;
 mod pdf;
 mod pipeline;
+pub mod queue;
 mod reply;
 mod request;
 mod scratch;

@@ -106,7 +106,7 @@ fn failures_have_their_exit_code_and_say_what_to_do() {
         (&["extract", "http://127.0.0.1:9/"], 10, "blocked by the egress policy"),
         (&["extract", "--allow-net", "127.0.0.0/8", "http://127.0.0.1:9/"], 4, "failed to fetch http://127.0.0.1:9/"),
         (&["extract", "--allow-net", "127.0.0.0/99", "x"], 2, "neither a network"),
-        (&["extract", "ftp://example.com/"], 2, "neither http nor https"),
+        (&["extract", "ftp://example.com/"], 2, "only http and https may be fetched"),
         (&["extract", &text(&pdf)], 5, "no PDF, or broken beyond repair"),
         (&["extract", ENCRYPTED], 5, "needs a password"),
         (&["extract", "--password", "guess", ENCRYPTED], 5, "not the right one"),

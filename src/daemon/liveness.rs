@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn work_that_does_not_end_is_seen_and_idleness_is_no_fault() {
-        assert_eq!(alive(&[(50, sight(0, 0, 1)), (100, sight(0, 0, 2)), (119, sight(0, 0, 3))]), [true, false, true]);
+        let unseen = [(10, sight(0, 0, 1)), (30, sight(0, 0, 1)), (31, sight(0, 0, 1)), (32, sight(0, 0, 2))];
+        assert_eq!(alive(&unseen), [true, true, false, true]);
         let idle: Vec<_> = (1..100).map(|turn| (turn * 10, sight(0, 0, turn))).collect();
         assert!(alive(&idle).iter().all(|alive| *alive));
         let stuck: Vec<_> = (1..10).map(|turn| (turn * 10, sight(5, 3, turn))).collect();

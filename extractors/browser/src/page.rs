@@ -46,7 +46,7 @@ use crate::cdp::{CdpError, Event, Events, Session};
 use crate::error::RenderError;
 use crate::instance::{Browser, BrowserLease};
 use crate::request::Dialog;
-use crate::script::{self, ScriptError};
+use crate::script;
 use crate::spec::BrowserLimits;
 use state::PageState;
 pub(crate) use wishes::{Answer, Served, Wishes};
@@ -224,13 +224,12 @@ impl Page {
     /// What is wrong with the page.
     pub(crate) fn trouble(&self) -> RenderError {
         let state = self.shared.state.borrow();
-        if let Some(what) = state.too_much.clone() {
-            return RenderError::TooMuch { what };
-        }
-        if let Some(why) = state.failed.clone() {
-            return RenderError::Load { why };
-        }
+        let trouble = state.too_much.clone().map(|what| RenderError::TooMuch { what });
+        let trouble = trouble.or_else(|| state.failed.clone().map(|why| RenderError::Load { why }));
         drop(state);
+        if let Some(trouble) = trouble {
+            return trouble;
+        }
         self.session.over().unwrap_or(CdpError::Detached).into()
     }
 
@@ -590,15 +589,5 @@ impl Shared {
             None => drop(batch.add(&ContinueRequestParams::new(FetchId::from(paused.request_id)))),
         }
         let _ = batch.send().await;
-    }
-}
-
-impl From<ScriptError> for RenderError {
-    fn from(error: ScriptError) -> Self {
-        match error {
-            ScriptError::Thrown(why) => Self::Request(format!("a script failed: {why}")),
-            ScriptError::WorldGone => Self::Protocol(CdpError::Detached),
-            ScriptError::Cdp(error) => error.into(),
-        }
     }
 }

@@ -6,6 +6,7 @@ use chromiumoxide_cdp::cdp::js_protocol::runtime::{EvaluateParams, ExecutionCont
 use serde_json::Value;
 
 use crate::cdp::{CdpError, Pending, Session};
+use crate::error::RenderError;
 
 /// Watches what a page is still doing; see there.
 pub(crate) const WATCH: &str = include_str!("../js/watch.js");
@@ -72,4 +73,14 @@ pub(crate) async fn value(pending: Pending<EvaluateParams>, within: Duration) ->
 pub(crate) fn literal(text: &str) -> String {
     // Both are the same but for two separators, which JSON may leave as they are.
     Value::from(text).to_string().replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+}
+
+impl From<ScriptError> for RenderError {
+    fn from(error: ScriptError) -> Self {
+        match error {
+            ScriptError::Thrown(why) => Self::Request(format!("a script failed: {why}")),
+            ScriptError::WorldGone => Self::Protocol(CdpError::Detached),
+            ScriptError::Cdp(error) => error.into(),
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! What is known of a page from what it tells. Pure: it is fed with events, and asked.
 
+mod proxied;
+
 use std::collections::HashMap;
 
 use serde::Deserialize;
@@ -7,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::cdp::Event;
 use crate::request::{ConsoleMessage, Dialog, NetworkEntry};
+use proxied::Proxied;
 
 /// Messages to the console that are kept, and letters of each.
 const MESSAGES: usize = 500;
@@ -129,15 +132,7 @@ struct ResponseHead {
     #[serde(default)]
     charset: String,
     #[serde(default)]
-    headers: ResponseHeaders,
-}
-
-/// Those that matter here.
-#[derive(Default, Deserialize)]
-struct ResponseHeaders {
-    /// The proxy itself answers, and says why (RFC 9209).
-    #[serde(rename = "proxy-status", alias = "Proxy-Status")]
-    proxy_status: Option<String>,
+    headers: Proxied,
 }
 
 #[derive(Deserialize)]
@@ -383,7 +378,7 @@ impl PageState {
             let charset = if head.charset.is_empty() { String::new() } else { format!("; charset={}", head.charset) };
             self.content_type = Some(format!("{}{charset}", head.mime_type));
             // What the proxy says is not the page.
-            self.failed = head.headers.proxy_status.as_deref().and_then(proxy_failure).map(str::to_owned);
+            self.failed = head.headers.failure().map(str::to_owned);
         }
         let entry = self.open.get(&response.request_id).and_then(|open| open.entry);
         if let Some(entry) = entry.and_then(|entry| self.network.get_mut(entry)) {
@@ -508,17 +503,6 @@ impl Argument {
             (None, None) => "undefined".to_owned(),
         }
     }
-}
-
-/// What a browser would call it, had it not gone through the proxy.
-fn proxy_failure(status: &str) -> Option<&'static str> {
-    Some(match status.strip_prefix("eventmesh; error=")? {
-        "destination_ip_prohibited" => "net::ERR_BLOCKED_BY_ADMINISTRATOR",
-        "dns_error" => "net::ERR_NAME_NOT_RESOLVED",
-        "connection_refused" => "net::ERR_CONNECTION_REFUSED",
-        "connection_timeout" | "http_response_timeout" => "net::ERR_TIMED_OUT",
-        _ => "net::ERR_INVALID_RESPONSE",
-    })
 }
 
 #[cfg(test)]

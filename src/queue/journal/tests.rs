@@ -1,0 +1,154 @@
+//! The journal on a disk that loses its power, or fails. A kill shows neither: the kernel writes what it was given.
+
+use std::sync::MutexGuard;
+
+use redb::StorageBackend;
+
+use super::super::event::EntryKind;
+use super::super::job::Lane;
+use super::*;
+
+#[derive(Debug, Default)]
+struct Platter {
+    written: Vec<u8>,
+    synced: Vec<u8>,
+    broken: bool,
+}
+
+/// Clones are the same disk.
+#[derive(Clone, Debug, Default)]
+struct Disk(Arc<Mutex<Platter>>);
+
+impl Disk {
+    fn platter(&self) -> MutexGuard<'_, Platter> {
+        self.0.lock().expect("no test panics with it")
+    }
+
+    /// What is there when the power comes back.
+    fn after_power_loss(&self) -> Self {
+        let synced = self.platter().synced.clone();
+        Self(Arc::new(Mutex::new(Platter { written: synced.clone(), synced, broken: false })))
+    }
+
+    fn open(&self, limits: QueueLimits) -> Result<Journal, QueueError> {
+        let database = Database::builder().set_check_integrity_on_open(true).create_with_backend(self.clone())?;
+        Journal::start(Path::new("disk"), database, [3; 32], limits, UnixMillis(0))
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.platter().written.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let start = offset as usize;
+        out.copy_from_slice(&self.platter().written[start..start + out.len()]);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.platter().written.resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut platter = self.platter();
+        if platter.broken {
+            return Err(io::Error::other("broken"));
+        }
+        platter.synced = platter.written.clone();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let start = offset as usize;
+        self.platter().written[start..start + data.len()].copy_from_slice(data);
+        Ok(())
+    }
+}
+
+fn job() -> Submission {
+    let (kind, spec) = ("batch".to_owned(), Bytes::from_static(b"{}"));
+    Submission { owner: None, lane: Lane::Batch, kind, spec, items: None, idempotency: None }
+}
+
+fn entry(item: u32) -> Entry {
+    Entry { kind: EntryKind::Result, item: Some(item), data: Bytes::from_static(b"result") }
+}
+
+#[tokio::test]
+async fn whatever_was_answered_is_there_when_the_power_is_lost_right_after() {
+    let disk = Disk::default();
+    let queue = disk.open(QueueLimits::default()).expect("opens");
+    let now = UnixMillis(1);
+    let id = queue.submit(job(), now).await.expect("accepted").job.id;
+    let lost = disk.after_power_loss().open(QueueLimits::default()).expect("opens");
+    assert_eq!(lost.get(&id).await.expect("there").last_seq, 0);
+
+    let claim = queue.claim(UnixMillis(9), now).await.expect("answers").expect("queued").claim;
+    let lost = disk.after_power_loss().open(QueueLimits::default()).expect("opens");
+    assert_eq!(lost.get(&id).await.expect("there").attempts, 1, "the run is known, and lost");
+
+    for item in 0..20 {
+        queue.append(&claim, entry(item), now).await.expect("held");
+        let lost = disk.after_power_loss().open(QueueLimits::default()).expect("opens");
+        assert_eq!(lost.done_items(&id).await.expect("there").len(), item as usize + 1);
+    }
+    queue.finish(&claim, Outcome::Done, Bytes::new(), now).await.expect("held");
+    let lost = disk.after_power_loss().open(QueueLimits::default()).expect("opens");
+    assert!(lost.events(&id, Selection::All, 20, 9).await.expect("there").complete);
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_stops_the_queue_and_everybody_hears_of_it() {
+    let disk = Disk::default();
+    let queue = disk.open(QueueLimits::default()).expect("opens");
+    let now = UnixMillis(1);
+    let id = queue.submit(job(), now).await.expect("accepted").job.id;
+    disk.platter().broken = true;
+    let fails = async {
+        let failed = queue.submit(job(), now).await;
+        assert!(matches!(failed, Err(QueueError::Storage(_))), "{failed:?}");
+    };
+    let (waited, ()) = tokio::join!(queue.wait(&id, 0), fails);
+    assert!(matches!(waited, Err(QueueError::Closed)), "{waited:?}");
+    let after = queue.submit(job(), now).await;
+    assert!(matches!(after, Err(QueueError::Closed)), "{after:?}");
+    drop(queue.close().await);
+    let queue = disk.after_power_loss().open(QueueLimits::default()).expect("opens");
+    assert_eq!(queue.counts().await.expect("counts").queued(), 1);
+    queue.get(&id).await.expect("what was accepted is there");
+}
+
+/// Numbers are used again after reopening: a row that was left behind would turn up in another job.
+#[tokio::test]
+async fn a_job_that_is_forgotten_leaves_no_row() {
+    use super::super::submission::Idempotency;
+    use super::super::tables::{ENDED, EVENTS, IDS, ITEMS, JOBS, KEYS, SPECS};
+    use redb::{ReadTransaction, ReadableTableMetadata, TableError};
+
+    fn rows(snapshot: &ReadTransaction) -> Result<[u64; 7], TableError> {
+        Ok([
+            snapshot.open_table(IDS)?.len()?,
+            snapshot.open_table(KEYS)?.len()?,
+            snapshot.open_table(JOBS)?.len()?,
+            snapshot.open_table(SPECS)?.len()?,
+            snapshot.open_table(EVENTS)?.len()?,
+            snapshot.open_table(ITEMS)?.len()?,
+            snapshot.open_table(ENDED)?.len()?,
+        ])
+    }
+
+    let limits = QueueLimits { keep_ended: std::time::Duration::ZERO, ..QueueLimits::default() };
+    let queue = Disk::default().open(limits).expect("opens");
+    let now = UnixMillis(1);
+    queue.submit(Submission { idempotency: Some(Idempotency::new("k", b"a")), ..job() }, now).await.expect("accepted");
+    let claim = queue.claim(UnixMillis(9), now).await.expect("answers").expect("queued").claim;
+    queue.append(&claim, entry(0), now).await.expect("held");
+    queue.finish(&claim, Outcome::Done, Bytes::new(), now).await.expect("held");
+    let count = || queue.look(|look| Ok(rows(&look.0)?));
+    assert_eq!(count().await.expect("reads"), [1, 1, 1, 1, 2, 1, 1]);
+    assert_eq!(queue.sweep(now).await.expect("sweeps").forgotten, 1);
+    assert_eq!(count().await.expect("reads"), [0; 7]);
+}
