@@ -148,6 +148,7 @@ impl EngineArgs {
 async fn start(config: Config) -> Result<Engine, Exit> {
     Engine::builder().config(config).memory(allocator()).start().await.map_err(|error| match &error {
         StartError::Config { .. } => Exit::usage(error),
+        StartError::Cache(_) => Exit::unavailable(error),
         StartError::Fetcher(_)
         | StartError::Sandbox(_)
         | StartError::Tree(_)

@@ -9,6 +9,7 @@ use eventmesh_extractors::browser::{BrowserLimits, SandboxPolicy};
 use eventmesh_extractors::pdf::PdfLimits;
 use eventmesh_extractors::wasm::ArtifactCache;
 
+use crate::cache::{FreshnessPolicy, StoreConfig};
 use crate::egress::{EgressPolicy, Resolver, SystemResolver};
 
 /// Settings of an engine. [`Config::default`] is what is used where nothing is said.
@@ -44,6 +45,8 @@ pub struct Config {
     pub governor: GovernorSpec,
     /// Limits on fetching a page by its URL.
     pub fetch: FetchLimits,
+    /// What is kept of pages on the web. Default nothing: the daemon keeps them.
+    pub cache: CacheSettings,
     /// Whom this engine, and the pages that it renders, may connect to.
     pub egress: EgressConfig,
     /// How PDFs are read.
@@ -53,6 +56,17 @@ pub struct Config {
     /// Directory for the scratch directories of processes. Default: `eventmesh` in the user's runtime directory, or the
     /// temporary one.
     pub scratch: Option<PathBuf>,
+}
+
+/// What is kept of pages on the web that were extracted, for whoever asks again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// How much is kept, and where; `None`: nothing is.
+    pub store: Option<StoreConfig>,
+    /// Pages that are renewed at the same time while what is stale is served. Default 4.
+    pub refreshes: usize,
+    /// How long pages are fresh whose servers do not say, and how far servers are believed that do.
+    pub freshness: FreshnessPolicy,
 }
 
 /// Whom an engine may connect to, for pages, their redirects, and all that rendered pages ask for.
@@ -152,11 +166,18 @@ impl Default for Config {
             },
             governor: GovernorSpec::default(),
             fetch: FetchLimits::default(),
+            cache: CacheSettings::default(),
             egress: EgressConfig::default(),
             pdf: PdfConfig::default(),
             browser: BrowserConfig::default(),
             scratch: None,
         }
+    }
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self { store: None, refreshes: 4, freshness: FreshnessPolicy::default() }
     }
 }
 

@@ -130,6 +130,12 @@ impl Egress {
         url.inspect_err(|refused| self.count(refused))
     }
 
+    /// The URL in `text`, if it is one that may be asked for. Nobody is told if it is not: it will be asked for again.
+    pub(crate) fn peek(&self, text: &str) -> Option<Url> {
+        let url = self.inner.policy.parse(text).ok()?;
+        self.inner.policy.target(&url).is_ok().then_some(url)
+    }
+
     /// Whether `url` may be connected to, its name looked up. For whoever hands a URL to somebody else to ask for it.
     pub(crate) async fn check(&self, url: &Url) -> Result<(), DialError> {
         let target = self.inner.policy.target(url).inspect_err(|refused| self.count(refused))?;

@@ -1,21 +1,26 @@
 //! The engine: everything that one [`Engine`] owns, its start and its end.
 
+use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use eventmesh_actors::process::ProcessHost;
 use eventmesh_actors::{
     Bus, ChildSpec, Exit, Governor, GovernorSnapshot, LeaseError, MemorySource, Pool, PoolMemory, PoolSpec, PostMortem, Pressure,
-    Priority, ProcessList, Record, Shutdown, Subscriber, SupervisorSpec, Tree, TreeError, TreeSnapshot, UnknownMemory,
-    spawn_named,
+    Priority, ProcessList, Record, ServiceContext, Shutdown, Subscriber, SupervisorSpec, Tree, TreeError, TreeSnapshot,
+    UnknownMemory, spawn_named,
 };
-use eventmesh_extractors::wasm::{ArtifactCache, Sandbox, SandboxError, SandboxSpec, SandboxUsage, ThreadHook, WasmWorker};
+use eventmesh_extractors::wasm::{
+    ArtifactCache, Guest, Sandbox, SandboxError, SandboxSpec, SandboxUsage, ThreadHook, WasmWorker,
+};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Permit};
 use crate::browser::{BrowserSnapshot, Browsers};
+use crate::cache::{Cache, CacheConfig, Counts, OpenError};
 use crate::config::Config;
 use crate::egress::Egress;
 use crate::error::{Error, ErrorKind};
@@ -45,6 +50,10 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) fetcher: Fetcher,
     pub(crate) egress: Egress,
+    /// What is kept of pages on the web, if anything is.
+    pub(crate) cache: Option<Cache<Error>>,
+    /// Of all that content is made by: another one makes other content.
+    pub(crate) version: String,
     pub(crate) pool: Pool<WasmWorker>,
     pub(crate) pdf: Pdf,
     pub(crate) browsers: Browsers,
@@ -58,6 +67,11 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    /// Lets in what is done on the engine's own account.
+    pub(crate) fn enter(&self) -> Result<Permit, Error> {
+        self.admission.enter()
+    }
+
     /// Waits until requests are to be given up.
     pub(crate) async fn aborted(&self) {
         let mut abort = self.abort.subscribe();
@@ -126,6 +140,11 @@ impl EngineBuilder {
         if !problems.is_empty() {
             return Err(StartError::Config { problems });
         }
+        let kept = &config.cache;
+        let cache = match &kept.store {
+            Some(store) => Some(Cache::open(CacheConfig { store: store.clone(), refreshes: kept.refreshes }).await?),
+            None => None,
+        };
         let outside = &config.egress;
         let egress = Egress::new(outside.policy.clone(), Arc::clone(&outside.resolver), config.fetch.connect);
         let fetcher = Fetcher::new(&config, egress.clone())?;
@@ -159,6 +178,9 @@ impl EngineBuilder {
             ready.pool.follow(governor.levels());
             root = root.child(ChildSpec::pool(&ready.pool).shutdown(Shutdown::Within(POOL_SHUTDOWN)));
         }
+        if let Some(cache) = &cache {
+            root = root.child(keeper(cache.clone(), &governor));
+        }
         if let Some(child) = browsers.child(&bus) {
             root = root.child(child);
         }
@@ -174,6 +196,8 @@ impl EngineBuilder {
             admission: Admission::new(config.max_requests, config.max_admitted_bytes),
             fetcher,
             egress,
+            cache,
+            version: version(),
             pool,
             pdf,
             browsers,
@@ -187,6 +211,37 @@ impl EngineBuilder {
         };
         Ok(Engine { inner: Arc::new(inner) })
     }
+}
+
+/// Makes what is kept in memory fit what there is of it, and sees to it at the end that the disk has everything.
+fn keeper(cache: Cache<Error>, governor: &Governor) -> ChildSpec {
+    let levels = governor.levels();
+    let service = move |context: ServiceContext| {
+        let (cache, mut levels) = (cache.clone(), levels.clone());
+        async move {
+            context.ready();
+            loop {
+                cache.shrink(*levels.borrow_and_update() as u8);
+                tokio::select! {
+                    () = context.stopping() => break,
+                    changed = levels.changed() => if changed.is_err() { break },
+                }
+            }
+            cache.flush().await;
+            Ok::<_, Infallible>(())
+        }
+    };
+    ChildSpec::service("cache", service).shutdown(Shutdown::Within(FLUSH))
+}
+
+/// How long the disk may take to have everything.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// Of all that content is made by.
+fn version() -> String {
+    let mut hasher = DefaultHasher::new();
+    Guest::BuiltIn.bytes().hash(&mut hasher);
+    format!("{} {:016x}", env!("CARGO_PKG_VERSION"), hasher.finish())
 }
 
 /// The pool's own bounds are those of the whole engine: whoever was admitted may wait.
@@ -261,6 +316,7 @@ impl Engine {
             pdf: self.pdf(),
             browser: self.inner.browsers.snapshot(),
             egress: EgressSnapshot { refused: self.inner.egress.refused() },
+            cache: self.inner.cache.as_ref().map(Cache::counts),
             memory: self.inner.governor.snapshot(),
             tree: self.inner.tree.snapshot(),
         }
@@ -400,6 +456,8 @@ pub struct EngineSnapshot {
     pub browser: BrowserSnapshot,
     /// Connections to others.
     pub egress: EgressSnapshot,
+    /// What is kept of pages, if anything is.
+    pub cache: Option<Counts>,
     /// What is held, and how short memory is.
     pub memory: GovernorSnapshot,
     /// The live tree.
@@ -459,6 +517,9 @@ pub enum StartError {
         /// One sentence each.
         problems: Vec<String>,
     },
+    /// The cache could not be opened.
+    #[error("failed to open the cache")]
+    Cache(#[from] OpenError),
     /// The HTTP client could not be set up.
     #[error("failed to set up the HTTP client")]
     Fetcher(#[from] FetcherError),

@@ -4,6 +4,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -102,6 +103,12 @@ impl ErrorKind {
         }
     }
 
+    /// The kind that is called so.
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.label() == label)
+    }
+
     /// The exit code of a command that failed on one request for this reason.
     #[must_use]
     pub fn exit_code(self) -> u8 {
@@ -125,21 +132,22 @@ impl fmt::Display for ErrorKind {
 }
 
 /// A failed request. Displays as what, why and what to do; what else is known stays in the source chain.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
     retry_after: Option<Duration>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    upstream: Option<u16>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, source: None }
+        Self { kind, message: message.into(), retry_after: None, upstream: None, source: None }
     }
 
     pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -149,6 +157,18 @@ impl Error {
     pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self
+    }
+
+    /// The source's server has answered with this status.
+    pub(crate) fn upstream(mut self, status: u16) -> Self {
+        self.upstream = Some(status);
+        self
+    }
+
+    /// The status that the source's server has answered with, if that is what went wrong.
+    #[must_use]
+    pub fn upstream_status(&self) -> Option<u16> {
+        self.upstream
     }
 
     /// Why.

@@ -15,9 +15,10 @@ use flate2::bufread::GzDecoder;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, LOCATION, USER_AGENT,
 };
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -26,6 +27,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::admission::Permit;
+use crate::cache::{Freshness, FreshnessPolicy, ResponseHead, UnixTime, Validators};
 use crate::config::Config;
 use crate::egress::{Connector, DialError, Egress, cause};
 use crate::error::{Error, ErrorKind};
@@ -37,8 +39,18 @@ use crate::request::Source;
 pub(crate) struct Page {
     pub(crate) head: Head,
     pub(crate) bytes: Bytes,
+    /// How long it may be used, if it was on the web.
+    pub(crate) freshness: Option<Freshness>,
     /// The right to hold those bytes.
     permit: Permit,
+}
+
+/// What has come of a question.
+#[derive(Debug)]
+pub(crate) enum Got {
+    Page(Page),
+    /// What is known already is still so.
+    NotModified(Freshness),
 }
 
 /// Gets pages.
@@ -51,6 +63,7 @@ pub(crate) struct Fetcher {
     redirects: usize,
     max_page_bytes: u64,
     max_wire_bytes: u64,
+    policy: FreshnessPolicy,
 }
 
 /// How long a connection that nobody uses is kept for the next page, and how many of one host.
@@ -86,42 +99,48 @@ impl Fetcher {
             redirects: limits.redirects,
             max_page_bytes: config.max_page_bytes,
             max_wire_bytes: limits.wire_bytes,
+            policy: config.cache.freshness.clone(),
         })
     }
 
     /// Gets a page, admitting its bytes with `permit` as they come. The page holds the permit from then on.
-    pub(crate) async fn get(&self, source: Source, mut permit: Permit) -> Result<Page, Error> {
+    pub(crate) async fn get(&self, source: Source, mut permit: Permit, known: Option<&Validators>) -> Result<Got, Error> {
         match source {
             Source::Bytes(bytes) => {
                 if bytes.len() as u64 > self.max_page_bytes {
                     return Err(too_large(self.max_page_bytes));
                 }
                 permit.grow(bytes.len() as u64)?;
-                Ok(Page::local(bytes, permit))
+                Ok(Got::Page(Page::local(bytes, permit)))
             }
             Source::Path(path) => {
                 let limit = self.max_page_bytes;
                 blocking(move || {
                     let bytes = read_file(&path, limit, &mut permit)?;
-                    Ok(Page::local(bytes.into(), permit))
+                    Ok(Got::Page(Page::local(bytes.into(), permit)))
                 })
                 .await?
             }
-            Source::Url(url) => self.fetch(&url, permit).await,
+            Source::Url(url) => self.fetch(&url, permit, known).await,
         }
     }
 
-    async fn fetch(&self, address: &str, mut permit: Permit) -> Result<Page, Error> {
+    async fn fetch(&self, address: &str, mut permit: Permit, known: Option<&Validators>) -> Result<Got, Error> {
         let url = self.egress.parse(address).map_err(|refused| refused.error(address))?;
-        let (response, url) = self.follow(url).await?;
+        let asked_at = UnixTime::now();
+        let (response, url) = self.follow(url, known).await?;
         let address = url.as_str();
         let status = response.status();
+        let freshness = self.freshness(&response, asked_at);
+        if status == StatusCode::NOT_MODIFIED && known.is_some() {
+            return Ok(Got::NotModified(freshness));
+        }
         if !status.is_success() {
             let kind = match status.as_u16() {
                 404 | 410 => ErrorKind::SourceNotFound,
                 _ => ErrorKind::SourceRefused,
             };
-            return Err(Error::new(kind, format!("{address} answers with HTTP {status}")));
+            return Err(Error::new(kind, format!("{address} answers with HTTP {status}")).upstream(status.as_u16()));
         }
         let gzip = match text_of(response.headers(), &CONTENT_ENCODING).map(|coding| coding.to_ascii_lowercase()).as_deref() {
             None | Some("identity" | "") => false,
@@ -165,13 +184,13 @@ impl Fetcher {
             })?;
         }
         head.bytes = wire.len();
-        Ok(Page { head, bytes: wire.into(), permit })
+        Ok(Got::Page(Page { head, bytes: wire.into(), freshness: Some(freshness), permit }))
     }
 
     /// Asks for `url`, and for what it redirects to.
-    async fn follow(&self, mut url: Url) -> Result<(Response<Incoming>, Url), Error> {
+    async fn follow(&self, mut url: Url, known: Option<&Validators>) -> Result<(Response<Incoming>, Url), Error> {
         for _ in 0..=self.redirects {
-            let asked = timeout(self.idle, self.client.request(self.ask(&url)?)).await;
+            let asked = timeout(self.idle, self.client.request(self.ask(&url, known)?)).await;
             let response = asked.map_err(|_| self.silent(url.as_str()))?.map_err(|error| unreachable(url.as_str(), error))?;
             let location =
                 response.headers().get(LOCATION).filter(|_| matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308));
@@ -191,10 +210,25 @@ impl Fetcher {
         ))
     }
 
-    fn ask(&self, url: &Url) -> Result<Request<Empty<Bytes>>, Error> {
+    /// How long what `response` brings may be used.
+    fn freshness(&self, response: &Response<Incoming>, asked_at: UnixTime) -> Freshness {
+        let headers: Vec<_> =
+            response.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
+        let head = ResponseHead { status: response.status().as_u16(), headers: &headers, authorized: false };
+        Freshness::of(&head, asked_at, &self.policy)
+    }
+
+    fn ask(&self, url: &Url, known: Option<&Validators>) -> Result<Request<Empty<Bytes>>, Error> {
         let mut address = url.clone();
         address.set_fragment(None);
-        Request::get(address.as_str())
+        let mut request = Request::get(address.as_str());
+        if let Some(etag) = known.and_then(|known| known.etag.as_deref()) {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
+        if let Some(since) = known.and_then(|known| known.last_modified.as_deref()) {
+            request = request.header(IF_MODIFIED_SINCE, since);
+        }
+        request
             .header(ACCEPT, "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5")
             .header(ACCEPT_ENCODING, "gzip")
             .header(USER_AGENT, self.user_agent.clone())
@@ -222,7 +256,7 @@ pub enum FetcherError {
 impl Page {
     fn local(bytes: Bytes, permit: Permit) -> Self {
         let head = Head { url: None, status: None, content_type: None, bytes: bytes.len() };
-        Self { head, bytes, permit }
+        Self { head, bytes, freshness: None, permit }
     }
 
     /// The page without its head, for as long as the permit is held.

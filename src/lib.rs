@@ -44,7 +44,7 @@ mod systemd;
 mod worker;
 
 pub use browser::BrowserSnapshot;
-pub use config::{BrowserConfig, Config, EgressConfig, FetchLimits, PdfConfig};
+pub use config::{BrowserConfig, CacheSettings, Config, EgressConfig, FetchLimits, PdfConfig};
 pub use daemon::DaemonConfig;
 pub use egress::{EgressPolicy, Resolver, Resolving, SystemResolver};
 pub use engine::{EgressSnapshot, Engine, EngineBuilder, EngineSnapshot, PdfSnapshot, Readiness, SandboxSnapshot, StartError};
@@ -66,6 +66,6 @@ pub use eventmesh_extractors::wasm::ArtifactCache;
 pub use eventmesh_extractors::{
     Attachment, Document, Field, Image, Json, Link, Metadata, Note, OutlineItem, Page, PageImage, PageType, PdfFacts, Table,
 };
-pub use reply::{Answer, Chunk, Head, Reply, Timing};
+pub use reply::{Answer, Body, Chunk, Head, Reply, Timing};
 pub use request::{Picture, RenderMode, Request, Source};
 pub use worker::worker_main;

@@ -1,13 +1,16 @@
 //! The way of a request, as one function.
 //!
 //! ```text
-//!   admission ─▶ fetch ─▶ Head ─▶ gate ─┬▶ wasm pool ───────▶ Body ─▶ Done
-//!        │          │               │    ├▶ pages pool ─▶ Rendered ─▶ wasm pool ─▶ Body ─▶ Done
-//!        │          │               │    └▶ pdf pool ─▶ Page… ─▶ Body ─▶ Done
-//!        └──────────┴───────────────┴─────────┴──────────────────▶ Error
+//!   admission ─▶ cache ─▶ fetch ─▶ Head ─▶ gate ─┬▶ wasm pool ───────▶ Body ─▶ Done
+//!        │         │        │               │    ├▶ pages pool ─▶ Rendered ─▶ wasm pool ─▶ Body ─▶ Done
+//!        │         │        │               │    └▶ pdf pool ─▶ Page… ─▶ Body ─▶ Done
+//!        │         └▶ Head ─┼───────────────┼─────────┼─────────────────────▶ Body ─▶ Done
+//!        └──────────────────┴───────────────┴─────────┴──────────────────▶ Error
 //! ```
 //! Everything a request holds is held by this function's locals: however it ends, by its end, an error, a panic
 //! or the caller's going, permit and lease are given back by `Drop`.
+
+mod cached;
 
 use std::error::Error as StdError;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,27 +20,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eventmesh_actors::{Demand, LeaseError, Priority, RunError};
-use eventmesh_extractors::Hints;
 use eventmesh_extractors::browser::{RenderJob, RenderOptions, RenderRequest, RenderSource, Rendered};
 use eventmesh_extractors::pdf::{Password, PdfJob, PdfOutput, PdfTask};
 use eventmesh_extractors::wasm::{Extracted, Job, PageError};
+use eventmesh_extractors::{Document, Hints};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admission::Permit;
 use crate::browser;
+use crate::cache::{Freshness, Validators};
 use crate::engine::Inner;
 use crate::error::{Error, ErrorKind};
+use crate::fetch::Got;
 use crate::gate::{self, Route};
 use crate::pdf::{self, Assembly};
-use crate::reply::{Chunk, Head, ReplySender, Timing};
+use crate::reply::{Body, Chunk, Head, ReplySender, Timing};
 use crate::request::{Picture, RenderMode, Request, Source};
 
 /// Makes the error of a request that was not done in time, of what it was at.
 pub(crate) type Late<'l> = dyn Fn(&str) -> Error + Sync + 'l;
 
 /// Works on an accepted request and ends its reply.
-pub(crate) async fn work(inner: &Inner, request: Request, permit: Permit, reply: ReplySender) {
+pub(crate) async fn work(inner: &Arc<Inner>, request: Request, permit: Permit, reply: ReplySender) {
     let within = request.deadline.unwrap_or(inner.config.deadline).min(LONGEST);
     let began = Instant::now();
     let result = tokio::select! {
@@ -52,18 +57,64 @@ pub(crate) async fn work(inner: &Inner, request: Request, permit: Permit, reply:
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 async fn extract(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     request: Request,
     permit: Permit,
     began: Instant,
     within: Duration,
     reply: &ReplySender,
 ) -> Result<Timing, Error> {
-    let deadline = began + within;
-    let late = |doing: &str| {
-        let message = format!("the request was not done within {within:?}, it was still {doing}");
+    let time = Time { began, within };
+    if let Some(plan) = cached::plan(inner, &request) {
+        return cached::extract(inner, plan, request, permit, time, reply).await;
+    }
+    let made = make(inner, request, permit, time, None, reply).await?;
+    if let Some(document) = made.document {
+        reply.send(Chunk::Body(Body::new(document))).await;
+    }
+    Ok(made.timing)
+}
+
+/// When a request came, and the time that it has.
+#[derive(Clone, Copy, Debug)]
+struct Time {
+    began: Instant,
+    within: Duration,
+}
+
+impl Time {
+    fn deadline(&self) -> Instant {
+        self.began + self.within
+    }
+
+    fn late(&self, doing: &str) -> Error {
+        let message = format!("the request was not done within {:?}, it was still {doing}", self.within);
         Error::new(ErrorKind::Deadline, message)
-    };
+    }
+}
+
+/// What has been made of a source.
+struct Made {
+    /// What was found, if it is a page or file.
+    head: Option<Head>,
+    /// Its content; `None` if something else was asked for, or it is as it was.
+    document: Option<Box<Document>>,
+    /// How long it may be used; `None` if nobody said.
+    freshness: Option<Freshness>,
+    timing: Timing,
+}
+
+/// Fetches the source and makes of it what is asked for. If its content is `known`, it may turn out that it has not changed.
+async fn make(
+    inner: &Inner,
+    request: Request,
+    permit: Permit,
+    time: Time,
+    known: Option<&Validators>,
+    reply: &ReplySender,
+) -> Result<Made, Error> {
+    let (began, deadline) = (time.began, time.deadline());
+    let late = |doing: &str| time.late(doing);
 
     // A file that is called one is one, or a broken one.
     let called_pdf = match &request.source {
@@ -83,10 +134,19 @@ async fn extract(
         let work = Work { inner, page: Bytes::new(), priority: request.priority, began, fetched: began, deadline, reply };
         let rendered = work.browse(source, &request.options, &late).await?;
         permit.grow(rendered.html.len() as u64)?;
-        return work.rendered(rendered, request.base_url, request.html, true, &request.options, &late).await;
+        return work.rendered(rendered, request.base_url, request.html, None, &request.options, &late).await;
     }
-    let page = timeout_at(deadline, inner.fetcher.get(request.source, permit)).await.map_err(|_| late("being fetched"))??;
+    let got =
+        timeout_at(deadline, inner.fetcher.get(request.source, permit, known)).await.map_err(|_| late("being fetched"))??;
     let fetched = Instant::now();
+    let page = match got {
+        Got::Page(page) => page,
+        Got::NotModified(freshness) => {
+            let timing = Timing { total: fetched - began, fetch: fetched - began, ..Timing::default() };
+            return Ok(Made { head: None, document: None, freshness: Some(freshness), timing });
+        }
+    };
+    let (head, freshness) = (page.head.clone(), page.freshness.clone());
     let charset = request.charset.or_else(|| page.head.content_type.as_deref().and_then(gate::charset));
     let found = page.head.url.clone();
     let hints = Hints { base_url: request.base_url.or_else(|| page.head.url.clone()), charset, html: request.html };
@@ -96,7 +156,7 @@ async fn extract(
     let (page, _permit) = page.hold();
 
     let work = Work { inner, page, priority: request.priority, began, fetched, deadline, reply };
-    match gate::route(content_type.as_deref(), &work.page)? {
+    let made = match gate::route(content_type.as_deref(), &work.page)? {
         Route::Html if request.render.is_some() => {
             Err(Error::new(ErrorKind::Unsupported, "the source is no PDF, and only pages of PDFs can be rendered"))
         }
@@ -105,9 +165,9 @@ async fn extract(
             RenderMode::Always => {
                 let source = work.as_source(&hints);
                 let rendered = work.browse(source, &request.options, &late).await?;
-                work.rendered(rendered, hints.base_url, hints.html, false, &request.options, &late).await
+                work.rendered(rendered, hints.base_url, hints.html, Some(head.clone()), &request.options, &late).await
             }
-            RenderMode::Auto => work.html_or_rendered(hints, found, &request.options, &late).await,
+            RenderMode::Auto => work.html_or_rendered(hints, found, &head, &request.options, &late).await,
         },
         Route::Pdf if request.html => Err(Error::new(
             ErrorKind::Unsupported,
@@ -120,7 +180,8 @@ async fn extract(
             };
             work.pdf(task, request.password, request.stream_pages, hints.base_url, &late).await
         }
-    }
+    }?;
+    Ok(Made { head: made.head.or(Some(head)), freshness, ..made })
 }
 
 /// A page on its way through a pool.
@@ -149,11 +210,13 @@ impl Work<'_> {
         }
     }
 
-    async fn html(&self, hints: Hints, late: &Late<'_>) -> Result<Timing, Error> {
+    async fn html(&self, hints: Hints, late: &Late<'_>) -> Result<Made, Error> {
         let extracted = self.document(self.page.clone(), hints, late).await?;
-        let timing = self.timing(extracted.ran);
-        self.reply.send(Chunk::Body(Box::new(extracted.document))).await;
-        Ok(timing)
+        Ok(self.made(Some(extracted.document), extracted.ran))
+    }
+
+    fn made(&self, document: Option<Document>, ran: Duration) -> Made {
+        Made { head: None, document: document.map(Box::new), freshness: None, timing: self.timing(ran) }
     }
 
     /// The one place where HTML becomes a document.
@@ -168,23 +231,24 @@ impl Work<'_> {
         &self,
         hints: Hints,
         found: Option<String>,
+        head: &Head,
         options: &RenderOptions,
         late: &Late<'_>,
-    ) -> Result<Timing, Error> {
+    ) -> Result<Made, Error> {
         let raw = self.document(self.page.clone(), hints.clone(), late).await?;
         let reason = gate::wants_browser(&raw.document, &self.page);
         if let (Some(reason), Some(_)) = (reason, self.inner.browsers.get()) {
             tracing::debug!(reason, "a page is rendered");
             let source = found.map_or_else(|| self.as_source(&hints), RenderSource::Url);
             match self.browse(source, options, late).await {
-                Ok(rendered) => return self.rendered(rendered, hints.base_url, hints.html, false, options, late).await,
+                Ok(rendered) => {
+                    return self.rendered(rendered, hints.base_url, hints.html, Some(head.clone()), options, late).await;
+                }
                 // What there is without a browser is better than nothing.
                 Err(error) => tracing::warn!(%error, "a page could not be rendered, and is taken as it was sent"),
             }
         }
-        let timing = self.timing(raw.ran);
-        self.reply.send(Chunk::Body(Box::new(raw.document))).await;
-        Ok(timing)
+        Ok(self.made(Some(raw.document), raw.ran))
     }
 
     /// The page for a browser, which is not to ask for it again.
@@ -213,17 +277,22 @@ impl Work<'_> {
         mut rendered: Rendered,
         base_url: Option<String>,
         html: bool,
-        head: bool,
+        head: Option<Head>,
         options: &RenderOptions,
         late: &Late<'_>,
-    ) -> Result<Timing, Error> {
+    ) -> Result<Made, Error> {
         // What is not asked for is not held twice.
         let page = if options.raw { rendered.html.clone().into() } else { Bytes::from(std::mem::take(&mut rendered.html)) };
         let url = Some(rendered.url.clone()).filter(|url| !url.is_empty());
-        if head {
-            let (status, content_type) = (rendered.status, rendered.content_type.clone());
-            self.reply.send(Chunk::Head(Head { url: url.clone(), status, content_type, bytes: page.len() })).await;
-        }
+        let head = match head {
+            Some(head) => head,
+            None => {
+                let (status, content_type) = (rendered.status, rendered.content_type.clone());
+                let head = Head { url: url.clone(), status, content_type, bytes: page.len() };
+                self.reply.send(Chunk::Head(head.clone())).await;
+                head
+            }
+        };
         let mut ran = rendered.timing.total;
         let taken = std::mem::take(&mut rendered.extracts);
         self.reply.send(Chunk::Rendered(Box::new(rendered))).await;
@@ -235,9 +304,7 @@ impl Work<'_> {
         }
         let extracted = self.document(page, hints(base_url.or(url)), late).await?;
         ran += extracted.ran;
-        let timing = self.timing(ran);
-        self.reply.send(Chunk::Body(Box::new(extracted.document))).await;
-        Ok(timing)
+        Ok(Made { head: Some(head), ..self.made(Some(extracted.document), ran) })
     }
 
     async fn pdf(
@@ -247,7 +314,7 @@ impl Work<'_> {
         stream: bool,
         url: Option<String>,
         late: &Late<'_>,
-    ) -> Result<Timing, Error> {
+    ) -> Result<Made, Error> {
         let pdf = self.inner.pdf.require()?;
         let (out, mut found) = mpsc::channel(PAGES);
         let sent = Arc::new(AtomicU64::new(0));
@@ -275,11 +342,8 @@ impl Work<'_> {
         while let Ok(output) = found.try_recv() {
             self.hand_on(output, &mut assembly, stream, limit, late).await?;
         }
-        let timing = self.timing(done.ran);
-        if extracts {
-            self.reply.send(Chunk::Body(Box::new(assembly.finish(done, url)))).await;
-        }
-        Ok(timing)
+        let ran = done.ran;
+        Ok(self.made(extracts.then(|| assembly.finish(done, url)), ran))
     }
 
     async fn hand_on(

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use eventmesh_extractors::browser::Rendered;
 use eventmesh_extractors::{Document, Page};
 use futures_core::Stream;
@@ -14,6 +15,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::cache::CacheStatus;
 use crate::error::{Error, ErrorKind};
 
 /// Chunks in flight: the head, the body and the end of a page.
@@ -33,11 +35,65 @@ pub enum Chunk {
     /// Content that an action took before the end, under the name that it gave.
     Extract(String, Box<Document>),
     /// The content.
-    Body(Box<Document>),
+    Body(Body),
     /// All is well and over.
     Done(Timing),
     /// It failed and is over.
     Error(Error),
+}
+
+/// The content of a page, as a document or as one that is written down already.
+#[derive(Clone, Debug)]
+pub struct Body {
+    form: Form,
+    cache: Option<CacheStatus>,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    Document(Box<Document>),
+    Json(Bytes),
+}
+
+impl Body {
+    pub(crate) fn new(document: Box<Document>) -> Self {
+        Self { form: Form::Document(document), cache: None }
+    }
+
+    pub(crate) fn kept(json: Bytes, cache: CacheStatus) -> Self {
+        Self { form: Form::Json(json), cache: Some(cache) }
+    }
+
+    /// How it came, if it was looked for among what is kept.
+    #[must_use]
+    pub fn cache(&self) -> Option<&CacheStatus> {
+        self.cache.as_ref()
+    }
+
+    /// The content.
+    ///
+    /// # Errors
+    /// If it was written down, and cannot be read any more: a fault of ours.
+    pub fn into_document(self) -> Result<Document, Error> {
+        match self.form {
+            Form::Document(document) => Ok(*document),
+            Form::Json(json) => serde_json::from_slice(&json)
+                .map_err(|error| Error::new(ErrorKind::Internal, "what is kept cannot be read").caused_by(error)),
+        }
+    }
+
+    /// The content as JSON.
+    ///
+    /// # Errors
+    /// If it cannot be written down: a fault of ours.
+    pub fn json(&self) -> Result<Bytes, Error> {
+        match &self.form {
+            Form::Document(document) => serde_json::to_vec(document)
+                .map(Bytes::from)
+                .map_err(|error| Error::new(ErrorKind::Internal, "the content cannot be written down").caused_by(error)),
+            Form::Json(json) => Ok(json.clone()),
+        }
+    }
 }
 
 /// What is known of a page once it has been found.
@@ -91,6 +147,19 @@ pub struct Answer {
     pub extracts: Vec<(String, Document)>,
     /// Where the time went.
     pub timing: Timing,
+    /// How it came, if it was looked for among what is kept.
+    pub cache: Option<CacheStatus>,
+}
+
+/// A whole answer, whose content may still be as it was kept.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) head: Head,
+    pub(crate) body: Body,
+    pub(crate) pages: Vec<Page>,
+    pub(crate) rendered: Option<Box<Rendered>>,
+    pub(crate) extracts: Vec<(String, Document)>,
+    pub(crate) timing: Timing,
 }
 
 /// The answer to one request. Dropping it cancels the work.
@@ -123,7 +192,16 @@ impl Reply {
     ///
     /// # Errors
     /// The error that ended the reply.
-    pub async fn document(mut self) -> Result<Answer, Error> {
+    pub async fn document(self) -> Result<Answer, Error> {
+        let Parts { head, body, mut pages, rendered, extracts, timing } = self.parts().await?;
+        let cache = body.cache.clone();
+        let mut document = body.into_document()?;
+        document.pages.append(&mut pages);
+        Ok(Answer { head, document, rendered, extracts, timing, cache })
+    }
+
+    /// Waits for the end, and puts the answer together but for its content.
+    pub(crate) async fn parts(mut self) -> Result<Parts, Error> {
         let (mut head, mut document, mut pages, mut picture) = (None, None, Vec::new(), false);
         let (mut rendered, mut extracts) = (None, Vec::new());
         while let Some(chunk) = self.next().await {
@@ -134,14 +212,11 @@ impl Reply {
                 Chunk::Picture(_) => picture = true,
                 Chunk::Rendered(page) => rendered = Some(page),
                 Chunk::Extract(name, document) => extracts.push((name, *document)),
-                Chunk::Body(body) => document = Some(*body),
+                Chunk::Body(body) => document = Some(body),
                 Chunk::Error(error) => return Err(error),
                 Chunk::Done(timing) => {
                     return match (head, document) {
-                        (Some(head), Some(mut document)) => {
-                            document.pages.append(&mut pages);
-                            Ok(Answer { head, document, rendered, extracts, timing })
-                        }
+                        (Some(head), Some(body)) => Ok(Parts { head, body, pages, rendered, extracts, timing }),
                         (_, _) if picture => Err(Error::new(
                             ErrorKind::InvalidRequest,
                             "a picture was asked for, which is no document: read the reply chunk by chunk",
@@ -240,7 +315,7 @@ mod tests {
     async fn the_end_never_waits_for_a_slow_reader() {
         let (sender, mut reply) = Reply::new();
         for _ in 0..CHUNKS - 1 {
-            sender.send(Chunk::Body(Box::default())).await;
+            sender.send(Chunk::Body(Body::new(Box::default()))).await;
         }
         sender.finish(Ok(Timing::default()));
         let mut seen = 0;

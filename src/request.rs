@@ -9,6 +9,8 @@ use eventmesh_actors::Priority;
 use eventmesh_extractors::browser::RenderOptions;
 use eventmesh_extractors::pdf::Password;
 
+use crate::cache::Directives;
+
 /// Where a page is.
 #[derive(Clone, Debug)]
 pub enum Source {
@@ -35,6 +37,7 @@ pub struct Request {
     pub(crate) render: Option<Picture>,
     pub(crate) mode: RenderMode,
     pub(crate) options: Arc<RenderOptions>,
+    pub(crate) cache: Directives,
 }
 
 /// Whether a page is rendered by a browser before its content is taken.
@@ -75,6 +78,7 @@ impl Request {
             render: None,
             mode: RenderMode::Never,
             options: Arc::default(),
+            cache: Directives::default(),
         }
     }
 
@@ -160,6 +164,13 @@ impl Request {
     pub fn rendered(mut self, mode: RenderMode, options: RenderOptions) -> Self {
         self.mode = mode;
         self.options = Arc::new(options);
+        self
+    }
+
+    /// How old an answer may be that is kept, and whether this one is. It matters where the engine keeps any.
+    #[must_use]
+    pub fn cache(mut self, directives: Directives) -> Self {
+        self.cache = directives;
         self
     }
 

@@ -1,6 +1,10 @@
 //! How many requests the cache has answered, from where and how. A metric is a fold over a snapshot.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 /// Where an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,6 +83,24 @@ pub struct Counts {
     pub disk_errors: u64,
     /// Entries that were not written because the disk did not keep up.
     pub disk_skipped: u64,
+}
+
+impl Serialize for Counts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut counts = serializer.serialize_map(None)?;
+        for tier in Tier::ALL {
+            let of_tier = |outcome: Outcome| (outcome.label(), self.requests(tier, outcome));
+            let answered: BTreeMap<_, _> = Outcome::ALL.into_iter().map(of_tier).filter(|(_, count)| *count > 0).collect();
+            counts.serialize_entry(tier.label(), &answered)?;
+        }
+        counts.serialize_entry("memory_entries", &self.memory_entries)?;
+        counts.serialize_entry("memory_bytes", &self.memory_bytes)?;
+        counts.serialize_entry("disk_entries", &self.disk_entries)?;
+        counts.serialize_entry("disk_bytes", &self.disk_bytes)?;
+        counts.serialize_entry("disk_errors", &self.disk_errors)?;
+        counts.serialize_entry("disk_skipped", &self.disk_skipped)?;
+        counts.end()
+    }
 }
 
 impl Counts {

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::EngineArgs;
 use super::exit::Exit;
+use crate::cache::{DiskConfig, Packing, StoreConfig};
 use crate::daemon::{self, DaemonConfig, DaemonError};
 
 #[derive(Debug, Args)]
@@ -29,6 +30,15 @@ pub(crate) struct ServeArgs {
     /// The file of keys; without one only this machine is listened to
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
+    /// MiB of pages that are kept in memory for whoever asks again; 0 keeps none, on disk neither
+    #[arg(long, value_name = "MIB", default_value_t = 64)]
+    page_cache_memory: u32,
+    /// Directory where pages are kept, too, and survive a restart [default under systemd: its cache directory, else none]
+    #[arg(long, value_name = "DIR")]
+    page_cache: Option<PathBuf>,
+    /// MiB of pages that are kept there
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    page_cache_disk: u32,
     /// Seconds that answers on their way may take when it ends
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = super::seconds)]
     drain: Duration,
@@ -49,7 +59,20 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
         super::exit::say(&format!("serving at {}; for operators at {ops}", addresses.join(", ")));
     };
-    daemon::run(arguments.engine.config(), config, super::allocator(), told).await.map_err(|error| match &error {
+    let mut engine = arguments.engine.config();
+    // A service manager names one directory, or several.
+    let given = std::env::var_os("CACHE_DIRECTORY").and_then(|given| std::env::split_paths(&given).next());
+    let directory = arguments.page_cache.or_else(|| given.map(|given| given.join("pages")));
+    engine.cache.store = (arguments.page_cache_memory > 0).then(|| StoreConfig {
+        memory: u64::from(arguments.page_cache_memory) << 20,
+        disk: directory.map(|directory| DiskConfig {
+            directory,
+            capacity: u64::from(arguments.page_cache_disk) << 20,
+            packing: Packing::default(),
+        }),
+        ..StoreConfig::default()
+    });
+    daemon::run(engine, config, super::allocator(), told).await.map_err(|error| match &error {
         DaemonError::Config { .. } | DaemonError::Keys(_) | DaemonError::Open { .. } => Exit::usage(error),
         DaemonError::Listen { .. } => Exit::unavailable(error),
         DaemonError::Given(_) | DaemonError::Signals(_) | DaemonError::Engine(_) | DaemonError::Down { .. } => {

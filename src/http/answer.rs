@@ -6,13 +6,15 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::problem::{HttpFailure, Problem};
+use crate::error::{Error, ErrorKind};
 use crate::render::{PictureFormat, Rendered};
-use crate::reply::{Answer, Head, Timing};
-use crate::{Document, Error};
+use crate::reply::{Head, Parts, Timing};
+use crate::{Document, Page};
 
 /// The formats that content can be had in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +101,11 @@ pub(crate) struct AnswerBody {
     bytes: usize,
     /// Its content.
     #[schema(value_type = Object)]
-    document: Document,
+    document: Box<RawValue>,
+    /// The pages of a PDF that were sent one by one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pages: Vec<Page>,
     /// What the browser brought besides, if it was rendered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -122,19 +128,25 @@ pub(crate) struct NamedDocument {
     document: Document,
 }
 
-impl From<Answer> for AnswerBody {
-    fn from(answer: Answer) -> Self {
-        let Head { url, status, content_type, bytes } = answer.head;
-        Self {
+impl AnswerBody {
+    /// An answer, whose content stays as it is if it is written down already.
+    fn new(parts: Parts) -> Result<Self, Error> {
+        let Head { url, status, content_type, bytes } = parts.head;
+        let unwritten =
+            |error: serde_json::Error| Error::new(ErrorKind::Internal, "the answer cannot be written down").caused_by(error);
+        let json = String::from_utf8(parts.body.json()?.into())
+            .map_err(|error| Error::new(ErrorKind::Internal, "the answer cannot be written down").caused_by(error))?;
+        Ok(Self {
             url,
             status,
             content_type,
             bytes,
-            document: answer.document,
-            rendered: answer.rendered.as_deref().map(rendered),
-            extracts: answer.extracts.into_iter().map(|(name, document)| NamedDocument { name, document }).collect(),
-            timing: answer.timing,
-        }
+            document: RawValue::from_string(json).map_err(unwritten)?,
+            pages: parts.pages,
+            rendered: parts.rendered.as_deref().map(rendered),
+            extracts: parts.extracts.into_iter().map(|(name, document)| NamedDocument { name, document }).collect(),
+            timing: parts.timing,
+        })
     }
 }
 
@@ -171,18 +183,18 @@ pub(crate) fn rendered(rendered: &Rendered) -> Value {
 }
 
 /// The whole answer, in a format that comes in one piece.
-pub(crate) fn whole(answer: Answer, format: Format) -> Result<Response, Problem> {
-    let timing = answer.timing;
-    let found = answer.head.url.clone();
+pub(crate) fn whole(parts: Parts, format: Format) -> Result<Response, Problem> {
+    let timing = parts.timing;
+    let found = parts.head.url.clone();
+    let cache = parts.body.cache().map(ToString::to_string);
     let body: Bytes = match format {
-        Format::Json | Format::Ndjson | Format::Events => serde_json::to_vec(&AnswerBody::from(answer))
-            .map_err(|error| {
-                Problem::from(Error::new(crate::ErrorKind::Internal, "the answer cannot be written down").caused_by(error))
-            })?
-            .into(),
-        Format::Markdown => answer.document.markdown.into(),
-        Format::Text => answer.document.text.into(),
-        Format::Html => answer.document.html.unwrap_or_default().into(),
+        Format::Json | Format::Ndjson | Format::Events => {
+            let written = serde_json::to_vec(&AnswerBody::new(parts)?);
+            written.map_err(|error| Error::new(ErrorKind::Internal, "the answer cannot be written down").caused_by(error))?.into()
+        }
+        Format::Markdown => parts.body.into_document()?.markdown.into(),
+        Format::Text => parts.body.into_document()?.text.into(),
+        Format::Html => parts.body.into_document()?.html.unwrap_or_default().into(),
     };
     let mut response = body.into_response();
     let kind = match format {
@@ -195,11 +207,17 @@ pub(crate) fn whole(answer: Answer, format: Format) -> Result<Response, Problem>
     }
     headers.insert(VARY, HeaderValue::from_static("accept"));
     headers.insert(SERVER_TIMING, server_timing(&timing));
+    if let Some(cache) = cache.and_then(|status| HeaderValue::from_str(&status).ok()) {
+        headers.insert(CACHE_STATUS, cache);
+    }
     if let Some(found) = found.and_then(|url| HeaderValue::from_str(&url).ok()) {
         headers.insert(hyper::header::CONTENT_LOCATION, found);
     }
     Ok(response)
 }
+
+/// How an answer came through the cache (RFC 9211).
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Where the time went, as browsers show it.
 pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -219,11 +237,11 @@ pub(crate) fn server_timing(timing: &Timing) -> HeaderValue {
 }
 
 /// The picture that was asked for, alone.
-pub(crate) fn picture(answer: &Answer) -> Result<Response, Problem> {
+pub(crate) fn picture(answer: &Parts) -> Result<Response, Problem> {
     let pictures = answer.rendered.as_deref().map(|rendered| &rendered.pictures);
     let picture = pictures.and_then(|pictures| pictures.iter().rev().find(|picture| picture.action.is_none()));
     let Some(picture) = picture else {
-        return Err(Error::new(crate::ErrorKind::Internal, "the page was rendered without its picture").into());
+        return Err(Error::new(ErrorKind::Internal, "the page was rendered without its picture").into());
     };
     let kind = match picture.format {
         PictureFormat::Png => "image/png",

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::incoming::decoded;
 use super::problem::{HttpFailure, Problem};
+use crate::cache::Directives;
 use crate::render::{Action, Cookie, PictureFormat, RenderOptions, Screenshot, Viewport, Wait};
 use crate::request::{RenderMode, Request, Source};
 
@@ -51,6 +52,13 @@ pub(crate) struct ExtractBody {
     pub(crate) priority: PriorityBody,
     /// Milliseconds for all of it, waiting included. Default: the daemon's.
     pub(crate) deadline_ms: Option<u64>,
+    /// The oldest answer that is taken from what is kept, in milliseconds; 0 asks anew.
+    pub(crate) max_age_ms: Option<u64>,
+    /// How long past its time an answer that is kept is still taken, in milliseconds.
+    pub(crate) max_stale_ms: Option<u64>,
+    /// Whether nothing that is kept is taken, and nothing of this is kept.
+    #[serde(default)]
+    pub(crate) no_store: bool,
 }
 
 /// Whether a browser renders the page first.
@@ -220,6 +228,12 @@ impl ExtractBody {
         if let Some(millis) = self.deadline_ms {
             request = request.deadline(deadline(millis)?);
         }
+        request = request.cache(Directives {
+            max_age: self.max_age_ms.map(Duration::from_millis),
+            max_stale: self.max_stale_ms.map(Duration::from_millis),
+            no_store: self.no_store,
+            only_if_cached: false,
+        });
         let asked = self.browser.is_some();
         let options = self.browser.unwrap_or_default().options()?;
         let mode = match self.render {

@@ -70,7 +70,7 @@ pub(super) async fn render(
     )
 )]
 pub(super) async fn screenshot(State(api): State<Api>, Incoming(body): Incoming<ScreenshotBody>) -> Result<Response, Problem> {
-    let answer = api.inner.engine.extract(body.request()?).document().await?;
+    let answer = api.inner.engine.extract(body.request()?).parts().await?;
     picture(&answer)
 }
 
@@ -81,7 +81,7 @@ async fn answered(api: &Api, headers: &HeaderMap, mut body: ExtractBody) -> Resu
     match format {
         Format::Ndjson | Format::Events => Ok(streamed(api.inner.engine.extract(request.stream_pages()), format)),
         Format::Json | Format::Markdown | Format::Text | Format::Html => {
-            whole(api.inner.engine.extract(request).document().await?, format)
+            whole(api.inner.engine.extract(request).parts().await?, format)
         }
     }
 }

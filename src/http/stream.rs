@@ -92,7 +92,11 @@ impl Events {
             }
             Chunk::Rendered(page) => self.write("rendered", json!({ "rendered": rendered(&page) })),
             Chunk::Extract(name, document) => self.write("extract", json!({ "name": name, "document": document })),
-            Chunk::Body(document) => self.write("result", json!({ "document": document })),
+            Chunk::Body(body) => {
+                let cache = body.cache().map(ToString::to_string);
+                // What cannot be read any more is told by the engine where that happens; here there is nothing to tell.
+                self.write("result", json!({ "document": body.into_document().ok(), "cache": cache }))
+            }
             Chunk::Done(timing) => {
                 self.ended = true;
                 self.write("end", json!({ "ok": true, "timing": timing }))
@@ -142,7 +146,7 @@ mod tests {
 
     use super::*;
     use crate::error::{Error, ErrorKind};
-    use crate::reply::Timing;
+    use crate::reply::{Body, Timing};
 
     async fn text(reply: Reply, format: Format) -> String {
         let body = streamed(reply, format).into_body().collect().await.expect("it ends");
@@ -152,7 +156,7 @@ mod tests {
     #[tokio::test]
     async fn lines_are_numbered_and_end_with_an_end() {
         let (sender, reply) = Reply::new();
-        sender.send(Chunk::Body(Box::default())).await;
+        sender.send(Chunk::Body(Body::new(Box::default()))).await;
         sender.finish(Ok(Timing::default()));
         let text = text(reply, Format::Ndjson).await;
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("each is JSON")).collect();
