@@ -7,6 +7,7 @@
 mod batch;
 mod browser;
 mod concurrency;
+mod daemon;
 mod governor;
 mod instantiate;
 mod leak;
@@ -73,11 +74,15 @@ const BENCHES: &[(&str, &str, Bench)] = &[
     ("browser", "rendering, actions and settling, beside Playwright and Puppeteer", browser::peers::run),
     ("browser-faults", "renderers, browsers and zygotes that are killed", browser::faults::run),
     ("browser-soak", "ten thousand navigations, and what they leave behind", browser::soak::run),
+    ("daemon", "the daemon over HTTP: latencies, throughput, cost, memory", daemon::run),
     ("batch", "CPU time of a corpus against Python trafilatura", batch::run),
 ];
 
 fn main() -> ExitCode {
     eventmesh::worker_main();
+    if daemon::serve_bare() {
+        return ExitCode::SUCCESS;
+    }
     let cli = Cli::parse();
     if cli.ids.iter().any(|id| id == "list") {
         for (id, what, _) in BENCHES {

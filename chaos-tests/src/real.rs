@@ -2,6 +2,7 @@
 
 pub mod browsers;
 pub mod engine;
+pub mod mixed;
 pub mod pdfs;
 pub mod processes;
 pub mod wasm;

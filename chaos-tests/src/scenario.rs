@@ -17,6 +17,7 @@ use crate::plan::{FaultKind, FaultPlan};
 use crate::real::StartError;
 use crate::real::browsers::{BrowserTarget, Role, Trouble};
 use crate::real::engine::EngineTarget;
+use crate::real::mixed::MixedTarget;
 use crate::real::pdfs::PdfTarget;
 use crate::real::processes::ProcessTarget;
 use crate::real::wasm::WasmTarget;
@@ -61,13 +62,14 @@ enum Kind {
     Processes,
     Pdf,
     Browser(Trouble),
+    Mixed,
     Orphans,
     Escalation,
     Ledger,
 }
 
 /// All of them.
-pub const SCENARIOS: [Scenario; 21] = [
+pub const SCENARIOS: [Scenario; 22] = [
     Scenario {
         name: "sim",
         what: "the engine's own books under virtual time, one seed; `eventmesh-chaos sim` runs thousands",
@@ -153,6 +155,20 @@ pub const SCENARIOS: [Scenario; 21] = [
     page("browser-popups", "pages that open windows, among others that must not notice", "popups", 2),
     page("browser-downloads", "pages that want to save files, among others that must not notice", "download", 2),
     Scenario {
+        name: "mixed",
+        what: "the whole engine with HTML, PDFs and rendering at once, and everything that can go wrong around it",
+        kinds: &[
+            FaultKind::Kill,
+            FaultKind::Freeze,
+            FaultKind::Retire,
+            FaultKind::MemoryHog,
+            FaultKind::NoFiles,
+            FaultKind::StarveClock,
+            FaultKind::CallersLeave,
+        ],
+        kind: Kind::Mixed,
+    },
+    Scenario {
         name: "orphans",
         what: "an engine is killed with its processes running: they die with it, or are swept by the next",
         kinds: &[],
@@ -214,10 +230,11 @@ impl Scenario {
             | Kind::Engine
             | Kind::Processes
             | Kind::Pdf
+            | Kind::Mixed
             | Kind::Browser(Trouble::Mixed | Trouble::Process(_)) => {
                 let length = u64::try_from(order.chaos.as_millis()).unwrap_or(u64::MAX);
                 // Five faults in a second, one where they cost more: enough to overlap, few enough to be told apart.
-                let apart = if matches!(self.kind, Kind::Browser(_)) { 1_000 } else { 200 };
+                let apart = if matches!(self.kind, Kind::Browser(_) | Kind::Mixed) { 1_000 } else { 200 };
                 let count = usize::try_from(length / apart).unwrap_or(usize::MAX).clamp(4, 5000);
                 FaultPlan::draw(order.seed, self.kinds, count, length)
             }
@@ -263,14 +280,27 @@ impl Scenario {
                 (Arc::new(target), Some(board))
             }
             Kind::Browser(trouble) => (Arc::new(BrowserTarget::start(directory.path(), trouble).await?), None),
+            Kind::Mixed => (Arc::new(MixedTarget::start(directory.path()).await?), None),
             Kind::Pdf => {
                 let target = PdfTarget::start(2, directory.path(), Arc::clone(&board), order.seed).await?;
                 (Arc::new(target), Some(board))
             }
         };
         // A page takes tens of milliseconds of a core, and a browser that was killed most of a second.
-        let slow = matches!(self.kind, Kind::Browser(_));
-        let (rate, within) = if slow { (6.0, Duration::from_secs(8)) } else { (150.0, Duration::from_secs(2)) };
+        let (rate, within) = match self.kind {
+            Kind::Browser(_) => (6.0, Duration::from_secs(8)),
+            // A tenth of it is rendered: half of what two cores can do.
+            Kind::Mixed => (100.0, Duration::from_secs(8)),
+            Kind::Sim
+            | Kind::Wasm
+            | Kind::Recycle
+            | Kind::Engine
+            | Kind::Processes
+            | Kind::Pdf
+            | Kind::Orphans
+            | Kind::Escalation
+            | Kind::Ledger => (150.0, Duration::from_secs(2)),
+        };
         let trial = Trial {
             scenario: self.name.to_owned(),
             seed: order.seed,
@@ -280,7 +310,7 @@ impl Scenario {
             load: Load { seed: order.seed, rate, within, at_once: 500 },
             baseline: order.chaos.min(Duration::from_secs(2)),
             chaos: order.chaos,
-            converge: Duration::from_secs(if slow { 20 } else { 10 }),
+            converge: Duration::from_secs(if matches!(self.kind, Kind::Browser(_) | Kind::Mixed) { 20 } else { 10 }),
             hog: 384 << 20,
             memory_slack: 48 << 20,
             lossless: matches!(self.kind, Kind::Recycle | Kind::Browser(Trouble::Page { .. })),

@@ -30,6 +30,9 @@ pub(crate) struct ServeArgs {
     /// The file of keys; without one only this machine is listened to
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
+    /// Requests that are worked on or wait at the same time; more are refused, and told when to come back
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    max_requests: usize,
     /// MiB of pages that are kept in memory for whoever asks again; 0 keeps none, on disk neither
     #[arg(long, value_name = "MIB", default_value_t = 64)]
     page_cache_memory: u32,
@@ -60,6 +63,7 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
         super::exit::say(&format!("serving at {}; for operators at {ops}", addresses.join(", ")));
     };
     let mut engine = arguments.engine.config();
+    engine.max_requests = arguments.max_requests;
     // A service manager names one directory, or several.
     let given = std::env::var_os("CACHE_DIRECTORY").and_then(|given| std::env::split_paths(&given).next());
     let directory = arguments.page_cache.or_else(|| given.map(|given| given.join("pages")));

@@ -66,7 +66,7 @@ async fn measure() -> Result<Report, Error> {
     );
     if let Some(idle) = idle {
         // One page is ready in it.
-        report.at_most("PSS of a browser with one spare page, MB", idle as f64 / 1e6, 140.0);
+        report.at_most("PSS of a browser with one spare page, MB", idle as f64 / 1e6, 110.0);
     }
     engine.shutdown(Duration::from_secs(5)).await;
     Ok(report)

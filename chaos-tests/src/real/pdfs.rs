@@ -23,7 +23,7 @@ use crate::plan::{Fault, FaultKind};
 use crate::target::{Answer, AnswerKind, Call, Target};
 
 #[path = "../../../tests/pdf/make.rs"]
-mod make;
+pub(super) mod make;
 
 /// A pool of decorated workers, each with a process of its own.
 #[derive(Debug)]
