@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error.
 
 mod batch;
+mod config;
 mod doctor;
 mod exit;
 mod extract;
@@ -14,7 +15,7 @@ mod serve;
 mod tree;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +24,10 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use eventmesh_actors::{MemorySource, UnknownMemory};
 
-use eventmesh_extractors::browser::SandboxPolicy;
+use figment::value::Value;
 use ipnet::IpNet;
 
-use crate::config::Config;
+use crate::config::{Config, Flag, Sources, write_time};
 use crate::engine::{Engine, StartError};
 use exit::Exit;
 
@@ -69,6 +70,9 @@ enum Command {
     Pdf(pdf::PdfCommand),
     /// Serves the engine over HTTP, as a daemon
     Serve(Box<serve::ServeArgs>),
+    /// The settings of a daemon: what counts, what is wrong, what there is
+    #[command(subcommand)]
+    Config(Box<config::ConfigCommand>),
     /// The keys that open a daemon
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -86,18 +90,21 @@ enum Command {
 /// What every command that runs an engine takes.
 #[derive(Debug, Args)]
 struct EngineArgs {
+    /// A file of settings; flags and EVENTMESH__ variables win over it; see `eventmesh config`
+    #[arg(long, value_name = "FILE", env = "EVENTMESH_CONFIG")]
+    config: Option<PathBuf>,
     /// Workers for HTML, one thread each, and for PDF, one process each [default: one per core]
     #[arg(long, value_name = "N")]
     workers: Option<u32>,
-    /// Seconds for one page, from acceptance to its answer
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
-    timeout: Duration,
-    /// MiB of one page, decompressed
-    #[arg(long, value_name = "MIB", default_value_t = 32)]
-    max_page: u32,
-    /// MiB of memory that one web page may need
-    #[arg(long, value_name = "MIB", default_value_t = 256)]
-    page_memory: u32,
+    /// Seconds for one page, from acceptance to its answer [default: 30]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    timeout: Option<Duration>,
+    /// MiB of one page, decompressed [default: 32]
+    #[arg(long, value_name = "MIB")]
+    max_page: Option<u32>,
+    /// MiB of memory that one web page may need [default: 256]
+    #[arg(long, value_name = "MIB")]
+    page_memory: Option<u32>,
     /// libpdfium.so, which reads PDFs [default: EVENTMESH_PDFIUM, beside the program, where ./x setup puts it]
     #[arg(long, value_name = "FILE")]
     pdfium: Option<PathBuf>,
@@ -107,7 +114,8 @@ struct EngineArgs {
     /// Runs Chromium without its own sandbox: only where nothing that is rendered can do harm
     #[arg(long)]
     no_browser_sandbox: bool,
-    /// A network that may be connected to although it is private, such as 127.0.0.0/8; may be given more than once
+    /// A network that may be connected to although it is private, such as 127.0.0.0/8, in place of those in the settings; may be
+    /// given more than once
     #[arg(long, value_name = "CIDR", value_parser = network)]
     allow_net: Vec<IpNet>,
     /// Directory for compiled code, readable and writable by nobody else [default: the user's cache directory]
@@ -116,33 +124,61 @@ struct EngineArgs {
 }
 
 impl EngineArgs {
-    fn config(&self) -> Config {
-        let mut config = Config {
-            deadline: self.timeout,
-            max_page_bytes: u64::from(self.max_page) << 20,
-            page_memory: usize::try_from(u64::from(self.page_memory) << 20).unwrap_or(usize::MAX),
-            ..Config::default()
-        };
-        config.keep_resident = config.keep_resident.min(config.page_memory);
-        config.max_admitted_bytes = config.max_admitted_bytes.max(config.max_page_bytes);
-        // A page as large as it may be must not fail on the way.
-        config.fetch.wire_bytes = config.fetch.wire_bytes.max(config.max_page_bytes);
-        if let Some(workers) = self.workers {
-            config.workers = workers;
-            config.pdf.workers = workers;
-            config.browser.pages = workers;
-        }
-        config.pdf.library.clone_from(&self.pdfium);
-        config.browser.chromium.clone_from(&self.chromium);
-        if self.no_browser_sandbox {
-            config.browser.sandbox = SandboxPolicy::Off;
-        }
-        config.egress.policy = config.egress.policy.allowing(self.allow_net.iter().copied());
-        if let Some(directory) = &self.cache_dir {
-            config.artifact_cache = crate::ArtifactCache::Directory(directory.clone());
-        }
-        config
+    /// The settings of an engine: those of a file that was named, of the environment, and of these flags.
+    fn config(&self) -> Result<Config, Exit> {
+        let mut config = self.sources()?.load().map_err(Exit::usage)?.settings.engine;
+        // What ends with its answer has nobody to keep anything for.
+        config.cache.memory = 0;
+        Ok(config)
     }
+
+    fn sources(&self) -> Result<Sources, Exit> {
+        Ok(Sources { file: self.config.clone(), flags: self.flags()?, ..Sources::of_this_process() })
+    }
+
+    /// What was typed, as settings.
+    fn flags(&self) -> Result<Vec<Flag>, Exit> {
+        let mut flags = Vec::new();
+        let mut say = |name, key, value: Value| flags.push(Flag { name, key, value });
+        if let Some(workers) = self.workers {
+            for key in ["workers", "pdf.workers", "browser.pages"] {
+                say("--workers", key, workers.into());
+            }
+        }
+        if let Some(timeout) = self.timeout {
+            say("--timeout", "deadline", write_time(timeout).into());
+        }
+        if let Some(max_page) = self.max_page {
+            say("--max-page", "max_page_bytes", (u64::from(max_page) << 20).into());
+        }
+        if let Some(page_memory) = self.page_memory {
+            say("--page-memory", "page_memory", (u64::from(page_memory) << 20).into());
+        }
+        if let Some(pdfium) = &self.pdfium {
+            say("--pdfium", "pdf.library", path_value(pdfium)?);
+        }
+        if let Some(chromium) = &self.chromium {
+            say("--chromium", "browser.chromium", path_value(chromium)?);
+        }
+        if self.no_browser_sandbox {
+            say("--no-browser-sandbox", "browser.sandbox", "off".into());
+        }
+        if !self.allow_net.is_empty() {
+            let networks: Vec<_> = self.allow_net.iter().map(ToString::to_string).collect();
+            say("--allow-net", "egress.allow", networks.into());
+        }
+        if let Some(directory) = &self.cache_dir {
+            say("--cache-dir", "artifact_cache", path_value(directory)?);
+        }
+        Ok(flags)
+    }
+}
+
+/// A path as a setting. One that settings have a word for is still a path here.
+fn path_value(path: &Path) -> Result<Value, Exit> {
+    let text =
+        path.to_str().ok_or_else(|| Exit::usage(format!("{} is not UTF-8, as paths of settings have to be", path.display())))?;
+    Ok(if matches!(text, "auto" | "none") { format!("./{text}").into() } else { text.into() })
 }
 
 async fn start(config: Config) -> Result<Engine, Exit> {
@@ -199,6 +235,7 @@ impl Cli {
             Command::Batch(arguments) => batch::run(arguments).await,
             Command::Pdf(command) => pdf::run(command).await,
             Command::Serve(arguments) => serve::run(*arguments).await,
+            Command::Config(command) => config::run(*command),
             Command::Keys(command) => keys::run(command),
             Command::Doctor(arguments) => doctor::run(arguments).await,
             Command::Tree(arguments) => tree::run(arguments).await,
@@ -223,19 +260,58 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    fn parsed(arguments: &[&str]) -> EngineArgs {
+        let Command::Tree(parsed) = Cli::parse_from([&["eventmesh", "tree"], arguments].concat()).command else {
+            panic!("it parses as what it is");
+        };
+        parsed.engine
+    }
+
+    fn settings(arguments: &[&str]) -> Config {
+        let flags = parsed(arguments).flags().expect("paths in UTF-8");
+        Sources { flags, ..Sources::default() }.load().expect("they are sound").settings.engine
+    }
+
     /// The numbers that `--help` shows are those of an engine that is told nothing.
     #[test]
     fn the_defaults_are_those_of_the_library() {
-        let Command::Tree(arguments) = Cli::parse_from(["eventmesh", "tree"]).command else {
-            panic!("it parses as what it is");
-        };
-        let (shown, meant) = (arguments.engine.config(), Config::default());
+        let (shown, meant) = (settings(&[]), Config::default());
         assert_eq!(shown.deadline, meant.deadline);
         assert_eq!(shown.max_page_bytes, meant.max_page_bytes);
+        assert_eq!(shown.max_admitted_bytes, meant.max_admitted_bytes);
+        assert_eq!(shown.fetch.wire_bytes, meant.fetch.wire_bytes);
         assert_eq!(shown.page_memory, meant.page_memory);
         assert_eq!(shown.workers, meant.workers);
         assert_eq!(shown.pdf.workers, meant.pdf.workers);
         assert_eq!(shown.artifact_cache, meant.artifact_cache);
+        let help = |flag: &str| {
+            let command = Cli::command();
+            let tree = command.find_subcommand("tree").expect("it is one");
+            let argument = tree.get_arguments().find(|argument| argument.get_long() == Some(flag)).expect("it is one");
+            argument.get_help().expect("it has some").to_string()
+        };
+        for (flag, default) in [
+            ("timeout", meant.deadline.as_secs()),
+            ("max-page", meant.max_page_bytes >> 20),
+            ("page-memory", meant.page_memory as u64 >> 20),
+        ] {
+            let help = help(flag);
+            assert!(help.ends_with(&format!("[default: {default}]")), "--{flag}: {help}");
+        }
+    }
+
+    #[test]
+    fn flags_mean_settings() {
+        let typed = "--workers 3 --timeout 1.5 --max-page 64 --page-memory 16 --pdfium /p --chromium auto --no-browser-sandbox \
+                     --allow-net 10.0.0.1 --allow-net fd00::/8 --cache-dir none";
+        let config = settings(&typed.split_whitespace().collect::<Vec<_>>());
+        assert_eq!((config.workers, config.pdf.workers, config.browser.pages), (3, 3, 3));
+        assert_eq!(config.deadline, Duration::from_millis(1500));
+        assert_eq!((config.max_page_bytes, config.fetch.wire_bytes, config.page_memory), (64 << 20, 64 << 20, 16 << 20));
+        assert_eq!((config.pdf.library, config.browser.chromium), (Some("/p".into()), Some("./auto".into())));
+        assert_eq!(config.browser.sandbox, crate::render::SandboxPolicy::Off);
+        assert_eq!(config.egress.policy.allow.len(), 2);
+        assert_eq!(config.artifact_cache, crate::ArtifactCache::Directory("./none".into()));
     }
 
     #[test]

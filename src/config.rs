@@ -1,4 +1,15 @@
 //! Every setting of an engine, its default, and why that number.
+//!
+//! Below this file is the table of settings, and how they come from files, the environment and flags.
+
+mod changes;
+mod codec;
+mod layer;
+mod load;
+mod origin;
+mod settings;
+mod units;
+mod written;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +20,13 @@ use eventmesh_extractors::browser::{BrowserLimits, SandboxPolicy};
 use eventmesh_extractors::pdf::PdfLimits;
 use eventmesh_extractors::wasm::ArtifactCache;
 
-use crate::cache::{FreshnessPolicy, StoreConfig};
+pub(crate) use changes::Changes;
+pub(crate) use load::{Flag, Sources, Unsound};
+pub(crate) use settings::Settings;
+pub(crate) use units::write_time;
+pub(crate) use written::{example, shown};
+
+use crate::cache::{CacheConfig, DiskConfig, FreshnessPolicy, Packing, StoreConfig};
 use crate::egress::{EgressPolicy, Resolver, SystemResolver};
 
 /// Settings of an engine. [`Config::default`] is what is used where nothing is said.
@@ -61,8 +78,14 @@ pub struct Config {
 /// What is kept of pages on the web that were extracted, for whoever asks again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheSettings {
-    /// How much is kept, and where; `None`: nothing is.
-    pub store: Option<StoreConfig>,
+    /// Bytes that are kept in memory; 0: nothing is kept, on disk neither. Default 0: the daemon keeps 64 MiB.
+    pub memory: u64,
+    /// Larger contents are not kept. Default 8 MiB.
+    pub max_entry: u64,
+    /// Where pages are kept on disk, too. Default nowhere.
+    pub directory: Option<PathBuf>,
+    /// Bytes that they may take there. Default 1 GiB.
+    pub disk: u64,
     /// Pages that are renewed at the same time while what is stale is served. Default 4.
     pub refreshes: usize,
     /// How long pages are fresh whose servers do not say, and how far servers are believed that do.
@@ -139,7 +162,7 @@ pub struct FetchLimits {
     pub idle: Duration,
     /// Redirects followed. Default 10, as browsers do with 20 and half the patience.
     pub redirects: usize,
-    /// Bytes on the wire, before decompression. Default 16 MiB.
+    /// Bytes on the wire, before decompression. Default 32 MiB: as many as a page may have.
     pub wire_bytes: u64,
     /// What the fetcher calls itself.
     pub user_agent: String,
@@ -147,9 +170,8 @@ pub struct FetchLimits {
 
 impl Default for Config {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            workers: u32::try_from(cores).unwrap_or(1),
+            workers: cores(),
             max_requests: 1024,
             max_admitted_bytes: 512 << 20,
             max_page_bytes: 32 << 20,
@@ -177,7 +199,23 @@ impl Default for Config {
 
 impl Default for CacheSettings {
     fn default() -> Self {
-        Self { store: None, refreshes: 4, freshness: FreshnessPolicy::default() }
+        Self {
+            memory: 0,
+            max_entry: 8 << 20,
+            directory: None,
+            disk: 1 << 30,
+            refreshes: 4,
+            freshness: FreshnessPolicy::default(),
+        }
+    }
+}
+
+impl CacheSettings {
+    /// As a cache takes it, if anything is to be kept.
+    pub(crate) fn cache(&self) -> Option<CacheConfig> {
+        let disk = self.directory.clone().map(|directory| DiskConfig { directory, capacity: self.disk, packing: Packing::default() });
+        let store = StoreConfig { memory: self.memory, max_entry: self.max_entry, disk };
+        (self.memory > 0).then_some(CacheConfig { store, refreshes: self.refreshes })
     }
 }
 
@@ -189,11 +227,10 @@ impl Default for EgressConfig {
 
 impl Default for PdfConfig {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             library: None,
             program: None,
-            workers: u32::try_from(cores).unwrap_or(1),
+            workers: cores(),
             limits: PdfLimits::default(),
             fonts: Vec::new(),
             max_bytes: 2 << 30,
@@ -206,11 +243,10 @@ impl Default for PdfConfig {
 
 impl Default for BrowserConfig {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             chromium: None,
             program: None,
-            pages: u32::try_from(cores).unwrap_or(1),
+            pages: cores(),
             limits: BrowserLimits::default(),
             sandbox: SandboxPolicy::Auto,
             user: None,
@@ -226,10 +262,15 @@ impl Default for FetchLimits {
             connect: Duration::from_secs(10),
             idle: Duration::from_secs(15),
             redirects: 10,
-            wire_bytes: 16 << 20,
+            wire_bytes: 32 << 20,
             user_agent: concat!("eventmesh/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
+}
+
+/// One for each core.
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1))
 }
 
 impl Config {
@@ -277,6 +318,52 @@ impl Config {
         check(browser.limits.browser_memory >= 16 << 20, "browser.limits.browser_memory must be at least 16 MiB");
         check(!browser.limits.look.is_zero(), "browser.limits.look must be longer than nothing");
         check(!self.deadline.is_zero(), "deadline must be longer than nothing");
+        problems.extend(self.problems_of_supervision());
+        problems
+    }
+
+    /// What is wrong with when things are replaced, tried again and looked at, and with limits of time.
+    fn problems_of_supervision(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |fine: bool, problem: &str| {
+            if !fine {
+                problems.push(problem.to_owned());
+            }
+        };
+        check(self.recycle.jobs != Some(0), "recycle.jobs must be at least 1, or none");
+        check(self.recycle.age.is_none_or(|age| !age.is_zero()), "recycle.age must be longer than nothing, or none");
+        check((0.0..=0.5).contains(&self.recycle.jitter), "recycle.jitter must be 0 to 0.5");
+        check((0.0..=1.0).contains(&self.recycle.memory.leave), "recycle.memory.leave must be 0 to 1");
+        check(self.recycle.memory.samples >= 1, "recycle.memory.samples must be at least 1");
+        check(!self.restarts.any.period.is_zero(), "restarts.period must be longer than nothing");
+        check(!self.pdf.restarts.any.period.is_zero(), "pdf.restarts.period must be longer than nothing");
+        check(self.pdf.recycle_after >= 1, "pdf.recycle_after must be at least 1");
+        check(self.backoff.base <= self.backoff.cap, "backoff.base must not exceed backoff.cap");
+        let governor = &self.governor;
+        check(governor.budget.is_none_or(|budget| budget >= 16 << 20), "governor.budget must be at least 16 MiB, or auto");
+        check(
+            governor.interval >= Duration::from_millis(10),
+            "governor.interval must be at least 10 ms: looking has its price, and under pressure it is a fifth of it",
+        );
+        check(governor.processes_every >= 1, "governor.processes_every must be at least 1");
+        let rises = |levels: &[f64; 4]| levels.is_sorted() && levels.iter().all(|level| level.is_finite() && *level > 0.0);
+        check(rises(&governor.policy.used), "governor.policy.used must rise from more than 0");
+        check(rises(&governor.policy.some_stalled), "governor.policy.some_stalled must rise from more than 0");
+        check(rises(&governor.policy.all_stalled), "governor.policy.all_stalled must rise from more than 0");
+        check((0.0..=1.0).contains(&governor.policy.leave), "governor.policy.leave must be 0 to 1");
+        check(governor.policy.enter_after >= 1, "governor.policy.enter_after must be at least 1");
+        check(governor.policy.leave_after >= 1, "governor.policy.leave_after must be at least 1");
+        check(!self.fetch.connect.is_zero(), "fetch.connect must be longer than nothing");
+        check(!self.fetch.idle.is_zero(), "fetch.idle must be longer than nothing");
+        check(self.fetch.wire_bytes >= 1, "fetch.wire_bytes must be at least 1");
+        check(
+            self.fetch.user_agent.bytes().all(|byte| (0x20..0x7f).contains(&byte)),
+            "fetch.user_agent must be of ASCII's visible characters, or servers could not read it",
+        );
+        let limits = &self.browser.limits;
+        check(!limits.start.is_zero(), "browser.limits.start must be longer than nothing");
+        check(!limits.call.is_zero(), "browser.limits.call must be longer than nothing");
+        check(self.egress.policy.ports.iter().all(|ports| *ports.start() > 0), "egress.ports must be 1 to 65535");
         problems
     }
 }
@@ -297,5 +384,22 @@ mod tests {
             ..Config::default()
         };
         assert_eq!(bad.problems().len(), 6, "{:?}", bad.problems());
+    }
+
+    #[test]
+    fn what_would_stop_supervision_is_a_problem() {
+        let mut bad = Config::default();
+        bad.recycle.jobs = Some(0);
+        bad.recycle.jitter = f64::NAN;
+        bad.backoff.base = Duration::from_secs(10);
+        bad.governor.interval = Duration::ZERO;
+        bad.governor.policy.used = [0.9, 0.8, 0.95, 0.97];
+        bad.fetch.connect = Duration::ZERO;
+        bad.fetch.user_agent = "a\nb".to_owned();
+        bad.egress.policy.ports = vec![0..=80];
+        let problems = bad.problems();
+        assert_eq!(problems.len(), 8, "{problems:?}");
+        let known = |problem: &str| problem.split(' ').next().is_some_and(|key| settings::find(key).is_some());
+        assert!(problems.iter().all(|problem| known(problem)), "each begins with a key: {problems:?}");
     }
 }

@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::config::Config;
+use crate::config::{Changes, Settings, Unsound};
 use crate::engine::{Engine, StartError};
 use crate::error::ErrorKind;
 use crate::http::{Api, Door, Keys, KeysError, Ops, Order, Server, ServerLimits};
@@ -113,17 +113,22 @@ const CANARY: Duration = Duration::from_secs(5);
 /// What the engine's own end may take beyond the drain.
 const END: Duration = Duration::from_secs(15);
 
+/// Reads all settings again, from the places that they came from.
+pub(crate) type Reread = Arc<dyn Fn() -> Result<Settings, Unsound> + Send + Sync>;
+
 /// Serves until it is told to stop.
 pub(crate) async fn run(
-    config: Config,
-    daemon: DaemonConfig,
+    settings: Settings,
+    reread: &Reread,
     memory: Arc<dyn MemorySource>,
     told: impl FnOnce(&[String], &str) + Send,
 ) -> Result<(), DaemonError> {
-    let problems: Vec<_> = config.problems().into_iter().chain(daemon.problems()).collect();
+    let problems = settings.problems();
     if !problems.is_empty() {
         return Err(DaemonError::Config { problems });
     }
+    let mut running = settings.clone();
+    let Settings { engine: config, daemon } = settings;
     let keys = daemon.keys.as_deref().map_or_else(|| Ok(Keys::none()), Keys::read)?;
     let doors = doors(&daemon, &keys).await?;
     let ops_door = open(&daemon.ops_listen).await?;
@@ -156,11 +161,11 @@ pub(crate) async fn run(
         tokio::select! {
             signal = signals.next() => match signal {
                 Asked::Stop => break None,
-                Asked::Reload => reload(&api),
+                Asked::Reload => reload(&api, &mut running, reread).await,
             },
             Some(order) = ordered.recv() => match order {
                 Order::Drain => break None,
-                Order::Reload => reload(&api),
+                Order::Reload => reload(&api, &mut running, reread).await,
             },
             exit = engine.down() => break Some(exit.to_string()),
             stuck = look.next(&engine) => {
@@ -207,11 +212,27 @@ async fn until(mut signal: watch::Receiver<bool>, value: bool) {
     let _ = signal.wait_for(|now| *now == value).await;
 }
 
-fn reload(api: &Api) {
+/// Reads the settings and the keys again. If anything about them is wrong, all stays as it was.
+async fn reload(api: &Api, running: &mut Settings, reread: &Reread) {
     systemd::reloading();
-    match api.reload() {
-        Ok(()) => tracing::info!("the keys have been read again"),
-        Err(error) => tracing::error!(%error, "nothing has been read again, all stays as it was"),
+    let (api, before, reread) = (api.clone(), running.clone(), Arc::clone(reread));
+    // Files are read, which may lie far away.
+    let read = tokio::task::spawn_blocking(move || {
+        let after = reread().map_err(|unsound| unsound.to_string())?;
+        let changes = Changes::between(&before, &after);
+        let keys = after.daemon.keys.as_deref().or(before.daemon.keys.as_deref());
+        api.reload(keys).map_err(|error| error.to_string())?;
+        Ok::<_, String>((after, changes))
+    });
+    match read.await.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok((after, changes)) => {
+            changes.apply(running, &after);
+            tracing::info!(changed = ?changes.applied, "the settings and the keys have been read again");
+            if !changes.need_restart.is_empty() {
+                tracing::warn!(keys = ?changes.need_restart, "some settings have changed and need a restart");
+            }
+        }
+        Err(error) => tracing::error!(error, "nothing has been read again, all stays as it was"),
     }
     systemd::ready("serving");
 }

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::admission::{Admission, Permit};
 use crate::browser::{BrowserSnapshot, Browsers};
-use crate::cache::{Cache, CacheConfig, Counts, OpenError};
+use crate::cache::{Cache, Counts, OpenError};
 use crate::config::Config;
 use crate::egress::Egress;
 use crate::error::{Error, ErrorKind};
@@ -140,9 +140,8 @@ impl EngineBuilder {
         if !problems.is_empty() {
             return Err(StartError::Config { problems });
         }
-        let kept = &config.cache;
-        let cache = match &kept.store {
-            Some(store) => Some(Cache::open(CacheConfig { store: store.clone(), refreshes: kept.refreshes }).await?),
+        let cache = match config.cache.cache() {
+            Some(cache) => Some(Cache::open(cache).await?),
             None => None,
         };
         let outside = &config.egress;

@@ -18,6 +18,7 @@ mod routes;
 mod server;
 mod stream;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
@@ -55,8 +56,8 @@ impl Api {
     }
 
     /// Reads again what can be read again: the keys.
-    pub(crate) fn reload(&self) -> Result<(), KeysError> {
-        self.inner.keys.reload()
+    pub(crate) fn reload(&self, keys: Option<&Path>) -> Result<(), KeysError> {
+        self.inner.keys.reload(keys)
     }
 
     /// All of it, as axum serves it.

@@ -25,7 +25,7 @@ use crate::machine::process_cpu;
 use crate::pages::page;
 use crate::report::Report;
 use crate::stats::{micros, percentile};
-use client::{Answered, ask};
+use client::{Answered, Failure, ask};
 use process::{Daemon, bare, load};
 
 /// How long the origin takes.
@@ -49,7 +49,11 @@ async fn measure() -> Result<Report, Error> {
     let mut report = Report::default();
     let origin = origin().await?;
     let cache = tempfile::tempdir()?;
-    let started = || Daemon::start(&["--page-cache", &cache.path().display().to_string()]);
+    let kept = cache.path().display().to_string();
+    let started = || {
+        let kept = kept.clone();
+        async move { Daemon::start(&["--page-cache", &kept]).await }
+    };
     let daemon = started().await?;
     sleep(Duration::from_secs(2)).await;
     let idle = daemon.resident()?;
@@ -248,7 +252,7 @@ async fn saturation(report: &mut Report) -> Result<(), Error> {
             while began.elapsed() < Duration::from_secs(3) {
                 done += u32::from(ask(address, "text/html", source.to_vec()).await?.status == 200);
             }
-            Ok::<_, Error>(done)
+            Ok::<_, Failure>(done)
         });
     }
     while let Some(caller) = callers.join_next().await {
@@ -345,7 +349,7 @@ async fn workers(report: &mut Report) -> Result<(), Error> {
                 while began.elapsed() < Duration::from_secs(2) {
                     done += u32::from(ask(address, "text/html", source.to_vec()).await?.status == 200);
                 }
-                Ok::<_, Error>(done)
+                Ok::<_, Failure>(done)
             });
         }
         let mut done = 0;

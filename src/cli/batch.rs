@@ -118,7 +118,7 @@ pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
             (Box::new(file), name)
         }
     };
-    let mut config = arguments.engine.config();
+    let mut config = arguments.engine.config()?;
     let concurrency = arguments.concurrency.unwrap_or(config.workers.saturating_mul(2)).max(1);
     // What is at work is bounded by the concurrency; the engine must not refuse its own batch.
     config.max_requests = config.max_requests.max(concurrency as usize);

@@ -82,7 +82,7 @@ fn told(findings: &[Finding]) -> String {
 }
 
 async fn examine(arguments: DoctorArgs) -> Result<Vec<Finding>, Exit> {
-    let config = arguments.engine.config();
+    let config = arguments.engine.config()?;
     let mut findings = library(config.pdf.library.as_deref()).await;
     let library = findings.iter().all(|finding| finding.verdict != Verdict::Bad);
     let browser = Chromium::find(config.browser.chromium.as_deref()).is_ok();

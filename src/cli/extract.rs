@@ -93,8 +93,9 @@ pub(crate) async fn run(arguments: ExtractArgs) -> Result<(), Exit> {
 }
 
 async fn extract(arguments: ExtractArgs) -> Result<Answer, Exit> {
+    let config = arguments.engine.config()?;
     let mut request = if arguments.source == "-" {
-        Request::bytes(read_standard_input(u64::from(arguments.engine.max_page) << 20).await?)
+        Request::bytes(read_standard_input(config.max_page_bytes).await?)
     } else {
         request_for(&arguments.source)
     };
@@ -117,7 +118,7 @@ async fn extract(arguments: ExtractArgs) -> Result<Answer, Exit> {
     if mode != RenderMode::Never {
         request = request.rendered(mode, arguments.browser.options()?);
     }
-    let engine = super::start(arguments.engine.config()).await?;
+    let engine = super::start(config).await?;
     let answer = engine.extract(request).document().await;
     engine.shutdown(Duration::ZERO).await;
     answer.map_err(Exit::from)

@@ -56,8 +56,9 @@ pub(crate) async fn run(command: PdfCommand) -> Result<(), Exit> {
 }
 
 async fn render(arguments: RenderArgs) -> Result<(), Exit> {
+    let config = arguments.engine.config()?;
     let mut request = if arguments.source == "-" {
-        Request::bytes(read_standard_input(u64::from(arguments.engine.max_page) << 20).await?)
+        Request::bytes(read_standard_input(config.max_page_bytes).await?)
     } else {
         request_for(&arguments.source)
     };
@@ -65,7 +66,7 @@ async fn render(arguments: RenderArgs) -> Result<(), Exit> {
     if let Some(password) = arguments.password {
         request = request.password(password);
     }
-    let engine = super::start(arguments.engine.config()).await?;
+    let engine = super::start(config).await?;
     let mut reply = engine.extract(request);
     let mut picture = Vec::new();
     let mut failed = None;

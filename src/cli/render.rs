@@ -188,6 +188,7 @@ pub(crate) async fn run(arguments: RenderArgs) -> Result<(), Exit> {
 }
 
 async fn render(arguments: RenderArgs) -> Result<(), Exit> {
+    let config = arguments.engine.config()?;
     let source = arguments.source.as_deref().unwrap_or("-");
     let mut options = arguments.browser.options()?;
     if let Some(path) = &arguments.screenshot {
@@ -199,15 +200,12 @@ async fn render(arguments: RenderArgs) -> Result<(), Exit> {
     options.network = arguments.network;
     options.with_cookies = arguments.cookies_out;
     options.raw = arguments.format == Format::Html;
-    let mut request = if source == "-" {
-        Request::bytes(read_standard_input(u64::from(arguments.engine.max_page) << 20).await?)
-    } else {
-        request_for(source)
-    };
+    let mut request =
+        if source == "-" { Request::bytes(read_standard_input(config.max_page_bytes).await?) } else { request_for(source) };
     if let Some(base_url) = &arguments.base_url {
         request = request.base_url(checked_base(base_url).map_err(Exit::usage)?);
     }
-    let engine = super::start(arguments.engine.config()).await?;
+    let engine = super::start(config).await?;
     let answer = engine.extract(request.rendered(RenderMode::Always, options)).document().await;
     engine.shutdown(Duration::ZERO).await;
     let answer = answer?;

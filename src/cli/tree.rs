@@ -36,7 +36,7 @@ const SAMPLE: &[u8] = include_bytes!("../../examples/sample.html");
 const AT_ONCE: usize = 8;
 
 pub(crate) async fn run(arguments: TreeArgs) -> Result<(), Exit> {
-    let engine = super::start(arguments.engine.config()).await?;
+    let engine = super::start(arguments.engine.config()?).await?;
     let snapshot = tokio::select! {
         snapshot = halfway(&engine, arguments.pages) => snapshot,
         () = interrupted() => Err(Exit::interrupted()),

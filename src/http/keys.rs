@@ -57,6 +57,8 @@ fn hundred() -> u32 {
 /// Keys as they are looked up.
 #[derive(Debug, Default)]
 struct Table {
+    /// Whether a key is needed: there is a file of them.
+    needed: bool,
     by_hash: HashMap<[u8; 32], Arc<Known>>,
 }
 
@@ -72,7 +74,6 @@ struct Known {
 /// The keys that open this daemon. Without any, everybody may do everything: which is why it then listens to this machine alone.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    file: Option<PathBuf>,
     table: RwLock<Arc<Table>>,
     began: Instant,
 }
@@ -109,18 +110,19 @@ struct File {
 impl Keys {
     /// Nobody needs a key.
     pub(crate) fn none() -> Self {
-        Self { file: None, table: RwLock::default(), began: Instant::now() }
+        Self { table: RwLock::default(), began: Instant::now() }
     }
 
     /// The keys in a file.
     pub(crate) fn read(path: &Path) -> Result<Self, KeysError> {
         let table = Table::read(path)?;
-        Ok(Self { file: Some(path.to_owned()), table: RwLock::new(Arc::new(table)), began: Instant::now() })
+        Ok(Self { table: RwLock::new(Arc::new(table)), began: Instant::now() })
     }
 
-    /// Reads the file again. What keys have spent is kept; if the file makes no sense, all stays as it is.
-    pub(crate) fn reload(&self) -> Result<(), KeysError> {
-        let Some(path) = &self.file else { return Ok(()) };
+    /// Reads a file again, or another one. What keys have spent is kept; if the file makes no sense, all stays as it is, and
+    /// without a file, too: doors that are open because there are keys must not stay open without.
+    pub(crate) fn reload(&self, file: Option<&Path>) -> Result<(), KeysError> {
+        let Some(path) = file else { return Ok(()) };
         let mut table = Table::read(path)?;
         let before = self.table();
         for (hash, known) in &mut table.by_hash {
@@ -134,7 +136,7 @@ impl Keys {
 
     /// Whether anybody needs one.
     pub(crate) fn are_needed(&self) -> bool {
-        self.file.is_some()
+        self.table().needed
     }
 
     fn table(&self) -> Arc<Table> {
@@ -167,7 +169,7 @@ impl Table {
         if file.key.is_empty() {
             return Err("there is no [[key]] in it".to_owned());
         }
-        let mut table = Self::default();
+        let mut table = Self { needed: true, ..Self::default() };
         for entry in file.key {
             let known = entry.known()?;
             if table.by_hash.values().any(|other| other.name == known.1.name) {
@@ -304,13 +306,21 @@ mod tests {
         let entered = keys.enter(&key).expect("the first");
         assert_eq!(keys.enter(&key).expect_err("the second"), Exhausted::Concurrency);
         // What is at work stays so when the file is read again.
-        keys.reload().expect("it makes sense still");
+        keys.reload(Some(path.path())).expect("it makes sense still");
         assert_eq!(keys.enter(&keys.find("secret").expect("still one")).expect_err("the second"), Exhausted::Concurrency);
         drop(entered);
         drop(keys.enter(&keys.find("secret").expect("still one")).expect("there is room again"));
         std::fs::write(path.path(), "nonsense").expect("writable");
-        assert!(keys.reload().is_err());
+        assert!(keys.reload(Some(path.path())).is_err());
         assert!(keys.find("secret").is_some(), "a file that makes no sense changes nothing");
+        keys.reload(None).expect("nothing to read");
+        assert!(keys.are_needed() && keys.find("secret").is_some(), "no file changes nothing");
+        let (other, _) = file(&format!("[[key]]\nname = \"b\"\nsha256 = \"{}\"\n", hash("other")));
+        keys.reload(Some(other.path())).expect("it makes sense");
+        assert!(keys.find("secret").is_none() && keys.find("other").is_some(), "another file");
+        let none = Keys::none();
+        none.reload(Some(other.path())).expect("it makes sense");
+        assert!(none.are_needed(), "from now on a key is needed");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::Error;
+/// As errors of benches, and on its way between tasks.
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// An answer.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub(super) struct Answered {
 }
 
 /// Asks for one extraction, on a connection of its own.
-pub(super) async fn ask(address: SocketAddr, content_type: &str, body: Vec<u8>) -> Result<Answered, Error> {
+pub(super) async fn ask(address: SocketAddr, content_type: &str, body: Vec<u8>) -> Result<Answered, Failure> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut request = format!(

@@ -1,0 +1,56 @@
+//! The settings of the daemon: its doors, keys and clients.
+
+use super::{Setting, typed};
+use crate::config::codec::{Bytes, Codec, Count, List, Place, Text, Time, Unless};
+
+pub(super) const SETTINGS: &[Setting] = &[
+    setting!(
+        "daemon.listen",
+        List<Text>,
+        daemon.listen,
+        "Where requests come in: HOST:PORT or unix:/PATH. By default only from this machine. Not used if a service manager has opened doors."
+    ),
+    setting!(
+        "daemon.ops_listen",
+        Text,
+        daemon.ops_listen,
+        "Where operators come in: health, figures, the tree, orders. Only this machine can be listened to, since whoever gets in may stop everything."
+    ),
+    setting!(
+        "daemon.keys",
+        Unless<Place>,
+        daemon.keys,
+        "The file of keys, as eventmesh keys writes them; 'credential:NAME' is the credential that a service manager has handed over. Default none: then everybody may ask for everything, and only this machine is listened to."
+    )
+    .live(),
+    setting!(
+        "daemon.max_body",
+        Bytes,
+        daemon.max_body,
+        "Bytes of a request's body: by default the largest page, in Base64. It is raised with max_page_bytes if this is not set."
+    ),
+    setting!(
+        "daemon.connections",
+        Count,
+        daemon.connections,
+        "Connections at once; more wait outside. The default is four for each request that is admitted."
+    ),
+    setting!(
+        "daemon.head",
+        Time,
+        daemon.head,
+        "How long a client may take to send its headers, and a connection may rest: by default as long as a request may take."
+    ),
+    setting!(
+        "daemon.head_bytes",
+        Bytes,
+        daemon.head_bytes,
+        "Bytes of all headers of a request: by default more than browsers and proxies send."
+    ),
+    setting!(
+        "daemon.drain",
+        Time,
+        daemon.drain,
+        "How long answers that are on their way at the end may take: by default as long as a request may take."
+    ),
+];
