@@ -12,6 +12,7 @@ mod keys;
 mod pdf;
 mod render;
 mod serve;
+mod top;
 mod tree;
 
 use std::net::IpAddr;
@@ -78,6 +79,8 @@ enum Command {
     Keys(keys::KeysCommand),
     /// Looks at everything that the engine needs, and tries it
     Doctor(doctor::DoctorArgs),
+    /// Watches a running daemon: its tree, pools, memory and events
+    Top(top::TopArgs),
     /// Prints the live tree of workers in the middle of a short run
     Tree(tree::TreeArgs),
     /// Prints the completions of a shell
@@ -129,6 +132,7 @@ impl EngineArgs {
         let mut config = self.sources()?.load().map_err(Exit::usage)?.settings.engine;
         // What ends with its answer has nobody to keep anything for.
         config.cache.memory = 0;
+        config.control_groups = false;
         Ok(config)
     }
 
@@ -238,6 +242,7 @@ impl Cli {
             Command::Config(command) => config::run(*command),
             Command::Keys(command) => keys::run(command),
             Command::Doctor(arguments) => doctor::run(arguments).await,
+            Command::Top(arguments) => top::run(arguments).await,
             Command::Tree(arguments) => tree::run(arguments).await,
             Command::Completions { shell } => completions(shell),
         };

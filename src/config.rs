@@ -73,6 +73,9 @@ pub struct Config {
     /// Directory for the scratch directories of processes. Default: `eventmesh` in the user's runtime directory, or the
     /// temporary one.
     pub scratch: Option<PathBuf>,
+    /// Whether processes get control groups of their own where a service manager has handed its group over (`Delegate=`). This
+    /// process itself is moved into a group below that one, so it is for programs that are a service. Default not.
+    pub control_groups: bool,
 }
 
 /// What is kept of pages on the web that were extracted, for whoever asks again.
@@ -193,6 +196,7 @@ impl Default for Config {
             pdf: PdfConfig::default(),
             browser: BrowserConfig::default(),
             scratch: None,
+            control_groups: false,
         }
     }
 }

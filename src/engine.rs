@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use eventmesh_actors::process::ProcessHost;
 use eventmesh_actors::{
-    Bus, ChildSpec, Exit, Governor, GovernorSnapshot, LeaseError, MemorySource, Pool, PoolMemory, PoolSpec, PostMortem, Pressure,
-    Priority, ProcessList, Record, ServiceContext, Shutdown, Subscriber, SupervisorSpec, Tree, TreeError, TreeSnapshot,
-    UnknownMemory, spawn_named,
+    Bus, ChildSpec, ControlGroups, ControlGroupsSnapshot, Exit, Governor, GovernorSnapshot, LeaseError, MemorySource,
+    NotDelegated, Pool, PoolMemory, PoolSpec, PostMortem, Pressure, Priority, ProcessList, Record, ServiceContext, Shutdown,
+    Subscriber, SupervisorSpec, Tree, TreeError, TreeSnapshot, UnknownMemory, spawn_named,
 };
 use eventmesh_extractors::wasm::{
     ArtifactCache, Guest, Sandbox, SandboxError, SandboxSpec, SandboxUsage, ThreadHook, WasmWorker,
@@ -58,6 +58,8 @@ pub(crate) struct Inner {
     pub(crate) pdf: Pdf,
     pub(crate) browsers: Browsers,
     host: Option<ProcessHost>,
+    /// `None` if they were not wanted.
+    groups: Option<Result<ControlGroups, NotDelegated>>,
     admission: Admission,
     sandbox: Arc<Sandbox>,
     governor: Governor,
@@ -163,7 +165,11 @@ impl EngineBuilder {
         let bus = Bus::new(EVENTS);
         let pool = Pool::new(pool_spec(&config, account, &sandbox), Arc::clone(&sandbox), bus.clone());
         let memory = EngineMemory { allocator: self.memory, sandbox: Arc::clone(&sandbox) };
-        let host = scratch::open(config.scratch.as_deref());
+        let groups = config.control_groups.then(ControlGroups::adopt);
+        if let Some(Err(missing)) = &groups {
+            tracing::info!(%missing, "processes have no control groups of their own");
+        }
+        let host = scratch::open(config.scratch.as_deref(), groups.as_ref().and_then(|groups| groups.as_ref().ok().cloned()));
         let pdf = Pdf::new(&config, &host, &bus);
         let browsers = Browsers::new(&config, &host, &egress, &bus);
         let processes = host.as_ref().ok().map(|host| Arc::new(host.clone()) as Arc<dyn ProcessList>);
@@ -201,6 +207,7 @@ impl EngineBuilder {
             pdf,
             browsers,
             host: host.ok(),
+            groups,
             sandbox,
             governor,
             tree,
@@ -310,15 +317,26 @@ impl Engine {
         let sandbox = self.inner.sandbox.usage();
         EngineSnapshot {
             requests: admitted.requests,
+            requests_ended: admitted.ended,
             admitted_bytes: admitted.bytes,
             sandbox: sandbox.into(),
             pdf: self.pdf(),
             browser: self.inner.browsers.snapshot(),
             egress: EgressSnapshot { refused: self.inner.egress.refused() },
+            control_groups: self.control_groups(),
             cache: self.inner.cache.as_ref().map(Cache::counts),
             memory: self.inner.governor.snapshot(),
             tree: self.inner.tree.snapshot(),
         }
+    }
+
+    fn control_groups(&self) -> ControlGroupsSnapshot {
+        let missing = match &self.inner.groups {
+            Some(Ok(groups)) => return groups.snapshot(),
+            Some(Err(missing)) => missing.to_string(),
+            None => "they are not wanted: control_groups is off".to_owned(),
+        };
+        ControlGroupsSnapshot { missing: Some(missing), ..ControlGroupsSnapshot::default() }
     }
 
     fn pdf(&self) -> PdfSnapshot {
@@ -445,6 +463,8 @@ impl Readiness {
 pub struct EngineSnapshot {
     /// Requests being worked on.
     pub requests: usize,
+    /// Requests that have ended so far, whatever the end.
+    pub requests_ended: u64,
     /// Bytes of their pages.
     pub admitted_bytes: u64,
     /// The sandbox.
@@ -455,6 +475,8 @@ pub struct EngineSnapshot {
     pub browser: BrowserSnapshot,
     /// Connections to others.
     pub egress: EgressSnapshot,
+    /// The control groups of processes.
+    pub control_groups: ControlGroupsSnapshot,
     /// What is kept of pages, if anything is.
     pub cache: Option<Counts>,
     /// What is held, and how short memory is.

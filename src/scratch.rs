@@ -3,15 +3,17 @@
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use eventmesh_actors::ControlGroups;
 use eventmesh_actors::process::ProcessHost;
 
 /// A host for processes, below `directory` or where the user's are. What dead engines have left there is swept.
-pub(crate) fn open(directory: Option<&Path>) -> Result<ProcessHost, String> {
+/// With `groups`, each process has a control group.
+pub(crate) fn open(directory: Option<&Path>, groups: Option<ControlGroups>) -> Result<ProcessHost, String> {
     let directory = match directory {
         Some(directory) => directory.to_owned(),
         None => of_user()?,
     };
-    ProcessHost::open(&directory).map_err(|error| error.to_string())
+    ProcessHost::open_in(&directory, groups).map_err(|error| error.to_string())
 }
 
 /// Where scratch directories are, if nobody says. Nobody else may have made it, or write to it: in a temporary directory

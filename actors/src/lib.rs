@@ -15,6 +15,7 @@
 //!
 //! Nothing here is global: two trees in one process never meet.
 
+mod cgroup;
 mod child;
 mod clock;
 mod error;
@@ -54,6 +55,7 @@ pub mod sans_io {
     pub use crate::supervisor::policy::ChildPolicy;
 }
 
+pub use cgroup::{ControlGroups, ControlGroupsSnapshot, NotDelegated};
 pub use clock::Moment;
 pub use error::{LeaseError, RunError};
 pub use event::{Bus, Event, Record, Subscriber};

@@ -39,10 +39,11 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
+use crate::cgroup::{ControlGroups, TreeGroup};
 use crate::governor::ProcessList;
 use crate::progress::Interrupt;
 
-use group::{Group, groups, kill_group, running, signal};
+use group::{Group, groups, kill_group, members, running, signal};
 
 pub use entry::{EntryError, SelfLimits, enter};
 pub use last_words::LastWords;
@@ -105,6 +106,8 @@ pub struct ProcessSpec {
     pub streams: Streams,
     /// Whether it starts others, which are then counted as it is. Default not.
     pub family: bool,
+    /// Bytes that it and all that it starts may have together, where they have a control group; elsewhere this says nothing.
+    pub memory: Option<u64>,
     /// How long it may take to end when it is asked. Default 3 s.
     pub ask_grace: Duration,
     /// How long it may take to end after `SIGTERM`, before `SIGKILL`. Default 2 s.
@@ -121,6 +124,7 @@ impl ProcessSpec {
             environment: Vec::new(),
             streams: Streams::Piped,
             family: false,
+            memory: None,
             ask_grace: Duration::from_secs(3),
             term_grace: Duration::from_secs(2),
         }
@@ -145,6 +149,7 @@ impl ProcessSpec {
 struct Host {
     directory: PathBuf,
     instance: String,
+    groups: Option<ControlGroups>,
     /// Locked for as long as this engine lives.
     _lock: File,
     next: AtomicU64,
@@ -203,6 +208,14 @@ impl ProcessHost {
     /// # Errors
     /// [`ProcessError::Scratch`].
     pub fn open(root: &Path) -> Result<Self, ProcessError> {
+        Self::open_in(root, None)
+    }
+
+    /// The same, with a control group of its own for each process and what it starts.
+    ///
+    /// # Errors
+    /// [`ProcessError::Scratch`].
+    pub fn open_in(root: &Path, groups: Option<ControlGroups>) -> Result<Self, ProcessError> {
         let scratch = |source| ProcessError::Scratch { path: root.to_owned(), source };
         let root = std::path::absolute(root).map_err(scratch)?;
         let (directory, lock, swept) = sweep::claim(&root).map_err(scratch)?;
@@ -210,6 +223,7 @@ impl ProcessHost {
         let host = Host {
             directory,
             instance,
+            groups,
             _lock: lock,
             next: AtomicU64::new(0),
             living: Mutex::new(BTreeMap::new()),
@@ -244,7 +258,10 @@ impl ProcessHost {
         std::thread::Builder::new()
             .name(format!("mind {name}"))
             .stack_size(MINDER_STACK)
-            .spawn(move || mind(&counted, &spec, told, &ended))
+            .spawn({
+                let name = name.to_owned();
+                move || mind(&counted, &spec, &name, told, &ended)
+            })
             .map_err(ProcessError::Minder)?;
         let mut born =
             born.await.unwrap_or_else(|_| Err(ProcessError::Minder(io::Error::other("the minder ended before the start"))))?;
@@ -325,7 +342,7 @@ impl Drop for Born {
 type Told = oneshot::Sender<Result<Born, ProcessError>>;
 
 /// The whole life of one process, on a thread of its own.
-fn mind(Counted(host): &Counted, spec: &ProcessSpec, told: Told, ended: &watch::Sender<Option<ExitStatus>>) {
+fn mind(Counted(host): &Counted, spec: &ProcessSpec, name: &str, told: Told, ended: &watch::Sender<Option<ExitStatus>>) {
     let number = host.next.fetch_add(1, Ordering::Relaxed);
     let scratch = host.directory.join(number.to_string());
     if let Err(source) = std::fs::create_dir(&scratch) {
@@ -344,6 +361,7 @@ fn mind(Counted(host): &Counted, spec: &ProcessSpec, told: Told, ended: &watch::
         }
     };
     let (pid, buried) = (Pid::from_child(&child), Arc::new(Mutex::new(false)));
+    let own_group = host.groups.as_ref().and_then(|groups| grouped(groups, spec, name, pid, child.id()));
     host.living().insert(child.id(), Living { pid, family: spec.family });
     let born = Born {
         pid,
@@ -370,7 +388,8 @@ fn mind(Counted(host): &Counted, spec: &ProcessSpec, told: Told, ended: &watch::
     // The others of its group may take a moment to go, and may write as long as they are there.
     for _ in 0..GROUP_WAITS {
         kill_group(pid, Signal::KILL);
-        if running(pid) == 0 {
+        own_group.as_ref().inspect(|group| group.kill());
+        if running(pid) == 0 && own_group.as_ref().is_none_or(TreeGroup::is_empty) {
             break;
         }
         std::thread::park_timeout(GROUP_WAIT);
@@ -381,23 +400,39 @@ fn mind(Counted(host): &Counted, spec: &ProcessSpec, told: Told, ended: &watch::
         *buried = true;
         child.wait()
     };
-    let mut removed = std::fs::remove_dir_all(&scratch);
+    let remove = || {
+        // What is in the way of one is not in the way of the other.
+        let group = own_group.as_ref().map_or(Ok(()), TreeGroup::remove);
+        match std::fs::remove_dir_all(&scratch) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => group,
+        }
+    };
+    let mut removed = remove();
     // One that could not be waited for has no status, and is gone all the same.
     ended.send_replace(Some(status.unwrap_or_default()));
     // What is in the way may pass: no descriptors left, somebody who still writes.
     for _ in 0..REMOVALS {
-        match &removed {
-            Ok(()) => break,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-            Err(_) => std::thread::park_timeout(REMOVAL),
+        if removed.is_ok() {
+            break;
         }
-        removed = std::fs::remove_dir_all(&scratch);
+        std::thread::park_timeout(REMOVAL);
+        removed = remove();
     }
-    if let Err(error) = removed
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::warn!(%error, path = %scratch.display(), "a scratch directory is left for the next sweep");
+    if let Err(error) = removed {
+        tracing::warn!(%error, path = %scratch.display(), "a scratch directory, or a control group, is left for the next sweep");
     }
+}
+
+/// A control group with the process in it, and with whatever it has started since it was born.
+fn grouped(groups: &ControlGroups, spec: &ProcessSpec, name: &str, pid: Pid, first: u32) -> Option<TreeGroup> {
+    let group = groups.open(name, spec.memory)?;
+    // One that starts no others has none to look for.
+    let others = || if spec.family { members(pid) } else { Vec::new() };
+    if let Err(error) = group.take_in_all(first, others) {
+        groups.failed(name, &error);
+    }
+    Some(group)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where processes are born")]

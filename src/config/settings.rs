@@ -26,6 +26,8 @@ impl Default for Settings {
         let mut engine = Config::default();
         // A library keeps nothing that nobody has asked it to keep.
         engine.cache.memory = KEPT;
+        // It is a service: what its manager hands over is its own.
+        engine.control_groups = true;
         Self { engine, daemon: DaemonConfig::default() }
     }
 }
@@ -242,6 +244,8 @@ mod tests {
             pdf,
             browser,
             scratch: _,
+            // It is one for a daemon, and none for anything else.
+            control_groups: _,
         } = engine;
         let eventmesh_actors::RecycleLimits { jobs: _, age: _, memory, jitter: _ } = recycle;
         let eventmesh_actors::MemoryLimits { soft: _, hard: _, fatal: _, leave: _, samples: _ } = memory;

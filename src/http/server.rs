@@ -1,24 +1,30 @@
 //! Listening: connections are taken in, bounded, and seen off at the end.
 //!
-//! A client that sends nothing is sent away after a while, one that goes away takes its work with it, and at shutdown every
-//! answer that is on its way is finished.
+//! A client that sends nothing is sent away after a while, one that goes away takes its work with it. At shutdown every answer
+//! that is on its way is finished, and whoever was let in and has not said anything yet may still do so for a moment: what he
+//! sends may be on its way, and to hang up on it would be a refusal.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use eventmesh_actors::spawn_named;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use tower_service::Service;
 
 /// Where clients come in.
 #[derive(Debug)]
@@ -100,13 +106,16 @@ pub(crate) struct Server {
 
 /// A connection that could not be taken in because descriptors have run out will have to wait for so long.
 const BREATH: Duration = Duration::from_millis(50);
+/// How long a connection that rests may go on resting at shutdown. Who uses it meanwhile is told that this was the last time.
+const LINGER: Duration = Duration::from_millis(500);
 
 impl Server {
     /// Serves until `stop` comes, then finishes what is on its way, for `grace` at most.
     pub(crate) async fn run(self, stop: impl Future<Output = ()>, grace: Duration) {
-        let graceful = Arc::new(GracefulShutdown::new());
-        let room = Arc::new(Semaphore::new(self.limits.connections));
-        let serving = Arc::new(Serving { router: self.router, limits: self.limits, graceful: Arc::clone(&graceful), room });
+        let ServerLimits { connections, .. } = self.limits;
+        let (going, told) = watch::channel(false);
+        let room = Arc::new(Semaphore::new(connections));
+        let serving = Arc::new(Serving { router: self.router, limits: self.limits, going: told, room: Arc::clone(&room) });
         let doors: Vec<_> = self
             .doors
             .into_iter()
@@ -123,12 +132,10 @@ impl Server {
             // It has been told to go.
             let _ = door.await;
         }
-        drop(serving);
-        let Some(graceful) = Arc::into_inner(graceful) else {
-            // A connection is being taken in at this very moment; it sees to itself.
-            return;
-        };
-        if timeout(grace, graceful.shutdown()).await.is_err() {
+        going.send_replace(true);
+        // Every connection has a permit for as long as it is there.
+        let all = u32::try_from(connections).unwrap_or(u32::MAX);
+        if timeout(grace, room.acquire_many(all)).await.is_err() {
             tracing::warn!("connections are cut off at shutdown");
         }
     }
@@ -137,7 +144,8 @@ impl Server {
 struct Serving {
     router: Router,
     limits: ServerLimits,
-    graceful: Arc<GracefulShutdown>,
+    /// Whether the server is shutting down.
+    going: watch::Receiver<bool>,
     room: Arc<Semaphore>,
 }
 
@@ -167,7 +175,7 @@ impl Serving {
             };
             if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
                 tracing::error!(%error, "no connection can be taken in");
-                tokio::time::sleep(BREATH).await;
+                sleep(BREATH).await;
             }
         }
     }
@@ -184,14 +192,132 @@ impl Serving {
             .max_header_list_size(u32::try_from(self.limits.head_bytes).unwrap_or(u32::MAX))
             .keep_alive_interval(self.limits.head)
             .keep_alive_timeout(self.limits.head);
-        let service = TowerToHyperService::new(self.router.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = self.graceful.watch(connection);
+        let (router, mut going) = (self.router.clone(), self.going.clone());
+        let asked = going.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let last_time = request.version() < Version::HTTP_2;
+            let (answer, going) = (router.clone().call(request), asked.clone());
+            async move {
+                let mut answer = answer.await?;
+                if last_time && *going.borrow() {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer)
+            }
+        });
         spawn_named("connection", async move {
-            if let Err(error) = connection.await {
+            let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+            let lingered = async {
+                // Without its sender the server is gone.
+                let _ = going.wait_for(|going| *going).await;
+                sleep(LINGER).await;
+            };
+            let ended = tokio::select! {
+                // What has come is read before anything is given up.
+                biased;
+                ended = connection.as_mut() => ended,
+                () = lingered => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::trace!(error, "a connection ended early");
             }
             drop(permit);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::Path as Part;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    const LIMITS: ServerLimits = ServerLimits { connections: 8, head: Duration::from_secs(30), head_bytes: 64 << 10 };
+
+    struct Running {
+        address: SocketAddr,
+        stop: oneshot::Sender<()>,
+        over: tokio::task::JoinHandle<Option<()>>,
+    }
+
+    /// Serves `/slow/N`, which takes N milliseconds.
+    async fn running(grace: Duration) -> Running {
+        let door = Door::open("127.0.0.1:0").await.expect("a port");
+        let address = door.address().expect("it is bound");
+        let slow = |Part(milliseconds): Part<u64>| async move {
+            sleep(Duration::from_millis(milliseconds)).await;
+            "done"
+        };
+        let server = Server { doors: vec![door], router: Router::new().route("/slow/{n}", get(slow)), limits: LIMITS };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        Running { address, stop, over: spawn_named("server", server.run(stopped, grace)) }
+    }
+
+    async fn connect(address: SocketAddr) -> TcpStream {
+        let stream = TcpStream::connect(address).await.expect("it is open");
+        // That it has been taken in shows in nothing; the others have had their turns by then.
+        sleep(Duration::from_millis(50)).await;
+        stream
+    }
+
+    async fn ask(stream: &mut TcpStream, path: &str) {
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.expect("it is written");
+    }
+
+    async fn all(stream: &mut TcpStream) -> String {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("it ends in order");
+        answer
+    }
+
+    #[tokio::test]
+    async fn whoever_was_let_in_is_answered_and_told_that_it_was_the_last_time() {
+        let Running { address, stop, over } = running(Duration::from_secs(20)).await;
+        let (mut silent, mut at_work) = (connect(address).await, connect(address).await);
+        let mut resting = connect(address).await;
+        ask(&mut resting, "/slow/0").await;
+        let mut first = [0; 4096];
+        let read = resting.read(&mut first).await.expect("an answer");
+        let first = String::from_utf8_lossy(&first[..read]).into_owned();
+        assert!(first.ends_with("done") && !first.contains("connection: close"), "{first}");
+        ask(&mut at_work, "/slow/900").await;
+        sleep(Duration::from_millis(50)).await;
+        stop.send(()).expect("it runs");
+        sleep(Duration::from_millis(50)).await;
+        assert!(TcpStream::connect(address).await.is_err(), "the door is shut");
+        for stream in [&mut silent, &mut resting] {
+            ask(stream, "/slow/0").await;
+        }
+        for stream in [&mut silent, &mut resting, &mut at_work] {
+            let answer = all(stream).await;
+            assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
+            assert!(answer.contains("connection: close"), "{answer}");
+        }
+        assert_eq!(over.await.ok().flatten(), Some(()));
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_holds_nobody_up_and_who_takes_too_long_is_left() {
+        let Running { address, stop, over } = running(Duration::from_secs(600)).await;
+        let mut silent = connect(address).await;
+        stop.send(()).expect("it runs");
+        assert_eq!(all(&mut silent).await, "");
+        assert_eq!(over.await.ok().flatten(), Some(()), "long before its grace is over");
+
+        let Running { address, stop, over } = running(Duration::from_millis(100)).await;
+        let mut slow = connect(address).await;
+        ask(&mut slow, "/slow/600000").await;
+        stop.send(()).expect("it runs");
+        assert_eq!(over.await.ok().flatten(), Some(()), "long before the answer");
     }
 }

@@ -67,6 +67,11 @@ pub(super) fn groups() -> impl Iterator<Item = (u32, Pid)> {
     Member::all().map(|member| (member.pid, member.group))
 }
 
+/// Those of the group of `pid` that there are.
+pub(super) fn members(pid: Pid) -> Vec<u32> {
+    groups().filter(|(_, group)| *group == pid).map(|(member, _)| member).collect()
+}
+
 pub(super) fn kill_group(pid: Pid, signal: Signal) {
     // A group that is gone needs no signal.
     let _ = kill_process_group(pid, signal);

@@ -7,8 +7,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// As errors of benches, and on its way between tasks.
-pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The connection.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// What came.
+    #[error("an answer {0}")]
+    Answer(&'static str),
+}
 
 /// An answer.
 #[derive(Debug)]
@@ -48,12 +56,12 @@ pub(super) async fn ask(address: SocketAddr, content_type: &str, body: Vec<u8>) 
             first_byte = Some(began.elapsed());
         }
     }
-    let head = head.ok_or("an answer ended before its headers did")?;
+    let head = head.ok_or(Failure::Answer("ended before its headers did"))?;
     let headers = String::from_utf8_lossy(&read[..head]).to_ascii_lowercase();
     let field = |name: &str| headers.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
     Ok(Answered {
-        status: headers.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or("an answer without a status")?,
-        first_byte: first_byte.ok_or("an answer without content")?,
+        status: headers.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(Failure::Answer("has no status"))?,
+        first_byte: first_byte.ok_or(Failure::Answer("has no content"))?,
         cache: field("cache-status:"),
         retry_after: !field("retry-after:").is_empty(),
         body: read.split_off(head),
