@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind};
+use crate::observe::{EngineMetrics, Rejection};
 
 /// What has been let in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,14 +27,15 @@ pub(crate) struct Admission {
     max_requests: usize,
     max_bytes: u64,
     admitted: Arc<watch::Sender<Admitted>>,
+    metrics: EngineMetrics,
 }
 
 /// When a refused request may try again: about what the requests inside need to make room.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Admission {
-    pub(crate) fn new(max_requests: usize, max_bytes: u64) -> Self {
-        Self { max_requests, max_bytes, admitted: Arc::new(watch::Sender::new(Admitted::default())) }
+    pub(crate) fn new(max_requests: usize, max_bytes: u64, metrics: EngineMetrics) -> Self {
+        Self { max_requests, max_bytes, admitted: Arc::new(watch::Sender::new(Admitted::default())), metrics }
     }
 
     /// Lets one request in.
@@ -41,8 +43,10 @@ impl Admission {
         let mut refused = None;
         self.admitted.send_if_modified(|admitted| {
             if admitted.closed {
+                self.metrics.rejected(Rejection::Closed);
                 refused = Some(Error::new(ErrorKind::ShuttingDown, "the engine is shutting down"));
             } else if admitted.requests >= self.max_requests {
+                self.metrics.rejected(Rejection::Requests);
                 let message = format!("{} requests are being worked on, as many as may be", admitted.requests);
                 refused = Some(Error::new(ErrorKind::Overloaded, message).retry_after(RETRY_AFTER));
             } else {
@@ -95,6 +99,7 @@ impl Permit {
             self.bytes += more;
             Ok(())
         } else {
+            self.admission.metrics.rejected(Rejection::Bytes);
             let message = format!("the pages being worked on fill the budget of {} MiB", budget >> 20);
             Err(Error::new(ErrorKind::Overloaded, message).retry_after(RETRY_AFTER))
         }
@@ -117,7 +122,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_door_is_bounded_by_count_and_bytes_and_closes() {
-        let admission = Admission::new(2, 100);
+        let admission = Admission::new(2, 100, EngineMetrics::new());
         let mut first = admission.enter().expect("room");
         let second = admission.enter().expect("room");
         let refused = admission.enter().expect_err("full");

@@ -9,6 +9,7 @@ mod exit;
 mod extract;
 mod interrupt;
 mod keys;
+mod log;
 mod pdf;
 mod render;
 mod serve;
@@ -31,6 +32,7 @@ use ipnet::IpNet;
 use crate::config::{Config, Flag, Sources, write_time};
 use crate::engine::{Engine, StartError};
 use exit::Exit;
+pub use log::{LogFormat, LogSink};
 
 /// Turns web pages and PDFs into clean structured content, each where it can do no harm.
 #[derive(Debug, Parser)]
@@ -39,6 +41,9 @@ pub struct Cli {
     /// Says more on standard error; -vv says everything. EVENTMESH_LOG takes a filter instead.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// The form of the log on standard error
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
@@ -229,6 +234,13 @@ impl Cli {
             1 => "eventmesh=debug,eventmesh_actors=info,eventmesh_extractors=debug,warn",
             _ => "trace",
         }
+    }
+
+    /// Where the log goes.
+    #[must_use]
+    pub fn log_sink(&self) -> LogSink {
+        let serves = matches!(self.command, Command::Serve(_));
+        self.log_format.sink(serves, log::Reader::of_this_process())
     }
 
     /// Does what was asked for.

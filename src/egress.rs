@@ -23,6 +23,7 @@ mod refused;
 mod resolver;
 mod target;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,7 +58,8 @@ struct Inner {
     resolver: Arc<dyn Resolver>,
     /// Time to look a name up and to connect, together.
     connect: Duration,
-    refused: AtomicU64,
+    /// Connections that were refused, by [`Refused::place`].
+    refused: [AtomicU64; Refused::WHYS.len()],
 }
 
 /// Why there is no connection.
@@ -121,7 +123,7 @@ impl Refused {
 
 impl Egress {
     pub(crate) fn new(policy: EgressPolicy, resolver: Arc<dyn Resolver>, connect: Duration) -> Self {
-        Self { inner: Arc::new(Inner { policy, resolver, connect, refused: AtomicU64::new(0) }) }
+        Self { inner: Arc::new(Inner { policy, resolver, connect, refused: Default::default() }) }
     }
 
     /// The URL in `text`, if it is one that may be asked for as far as it can be seen without looking its name up.
@@ -154,13 +156,13 @@ impl Egress {
         self.connect(&target).await
     }
 
-    /// Connections that were refused so far.
-    pub(crate) fn refused(&self) -> u64 {
-        self.inner.refused.load(Ordering::Relaxed)
+    /// Connections that were refused so far, by why.
+    pub(crate) fn refused(&self) -> BTreeMap<&'static str, u64> {
+        Refused::WHYS.into_iter().zip(self.inner.refused.iter().map(|count| count.load(Ordering::Relaxed))).collect()
     }
 
     fn count(&self, refused: &Refused) {
-        self.inner.refused.fetch_add(1, Ordering::Relaxed);
+        self.inner.refused[refused.place()].fetch_add(1, Ordering::Relaxed);
         tracing::info!(why = refused.why(), "a connection is refused");
     }
 

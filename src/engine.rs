@@ -1,7 +1,9 @@
 //! The engine: everything that one [`Engine`] owns, its start and its end.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use eventmesh_extractors::wasm::{
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+use tracing::Instrument;
 
 use crate::admission::{Admission, Permit};
 use crate::browser::{BrowserSnapshot, Browsers};
@@ -26,6 +29,7 @@ use crate::egress::Egress;
 use crate::error::{Error, ErrorKind};
 use crate::fetch::{Fetcher, FetcherError};
 use crate::memory::{EngineMemory, WasmMemory};
+use crate::observe::{EngineMetrics, Rejection};
 use crate::pdf::Pdf;
 use crate::pipeline;
 use crate::reply::Reply;
@@ -60,6 +64,7 @@ pub(crate) struct Inner {
     host: Option<ProcessHost>,
     /// `None` if they were not wanted.
     groups: Option<Result<ControlGroups, NotDelegated>>,
+    pub(crate) metrics: EngineMetrics,
     admission: Admission,
     sandbox: Arc<Sandbox>,
     governor: Governor,
@@ -197,8 +202,10 @@ impl EngineBuilder {
             last: pool.snapshot().last_failure.map(|exit| exit.to_string()),
             source: error,
         })?;
+        let metrics = EngineMetrics::new();
         let inner = Inner {
-            admission: Admission::new(config.max_requests, config.max_admitted_bytes),
+            admission: Admission::new(config.max_requests, config.max_admitted_bytes, metrics.clone()),
+            metrics,
             fetcher,
             egress,
             cache,
@@ -282,13 +289,18 @@ impl Engine {
     #[must_use]
     pub fn extract(&self, request: Request) -> Reply {
         let (sender, mut reply) = Reply::new();
+        let asked = self.inner.metrics.asked();
         match self.withstand(request.priority).and_then(|()| self.inner.admission.enter()) {
-            Err(error) => sender.finish(Err(error)),
+            Err(error) => {
+                let result = Err(error);
+                asked.ended(&result, sender.sent());
+                sender.finish(result);
+            }
             Ok(permit) => {
                 let inner = Arc::clone(&self.inner);
-                let work = spawn_named("request", async move {
-                    pipeline::work(&inner, request, permit, sender).await;
-                });
+                let work = async move { Box::pin(pipeline::work(&inner, request, permit, asked, sender)).await };
+                // What is logged on its way is told under its name.
+                let work = spawn_named("request", work.instrument(tracing::Span::current()));
                 reply.attach(work.abort_handle());
             }
         }
@@ -304,6 +316,7 @@ impl Engine {
             Priority::Batch => pressure >= Pressure::Shed,
         };
         if refused {
+            self.inner.metrics.rejected(Rejection::Memory);
             let error = Error::new(ErrorKind::Overloaded, format!("memory is short ({pressure})"));
             return Err(error.retry_after(Pressure::RETRY_AFTER));
         }
@@ -315,6 +328,7 @@ impl Engine {
     pub fn snapshot(&self) -> EngineSnapshot {
         let admitted = self.inner.admission.admitted();
         let sandbox = self.inner.sandbox.usage();
+        let refused = self.inner.egress.refused();
         EngineSnapshot {
             requests: admitted.requests,
             requests_ended: admitted.ended,
@@ -322,7 +336,8 @@ impl Engine {
             sandbox: sandbox.into(),
             pdf: self.pdf(),
             browser: self.inner.browsers.snapshot(),
-            egress: EgressSnapshot { refused: self.inner.egress.refused() },
+            egress: EgressSnapshot { refused: refused.values().sum(), why: refused },
+            events_missed: self.inner.bus.missed(),
             control_groups: self.control_groups(),
             cache: self.inner.cache.as_ref().map(Cache::counts),
             memory: self.inner.governor.snapshot(),
@@ -347,6 +362,23 @@ impl Engine {
             confinement: pdf.confinement().map(|confinement| confinement.to_string()),
             processes: self.inner.host.as_ref().map_or(0, |host| host.pids().len()),
         }
+    }
+
+    /// What is counted of its requests.
+    pub(crate) fn metrics(&self) -> &EngineMetrics {
+        &self.inner.metrics
+    }
+
+    /// Directories that it writes to, and what they are called in figures.
+    pub(crate) fn directories(&self) -> Vec<(&'static str, PathBuf)> {
+        let artifacts = match &self.inner.config.artifact_cache {
+            ArtifactCache::Directory(directory) => Some(("artifacts", directory.clone())),
+            ArtifactCache::None => None,
+        };
+        let pages = self.inner.config.cache.directory.clone().filter(|_| self.inner.cache.is_some());
+        let pages = pages.map(|directory| ("pages", directory));
+        let scratch = self.inner.host.as_ref().map(|host| ("scratch", host.directory().to_owned()));
+        artifacts.into_iter().chain(pages).chain(scratch).collect()
     }
 
     /// The settings that it was started with.
@@ -475,6 +507,8 @@ pub struct EngineSnapshot {
     pub browser: BrowserSnapshot,
     /// Connections to others.
     pub egress: EgressSnapshot,
+    /// Events that slow readers have missed, all readers together.
+    pub events_missed: u64,
     /// The control groups of processes.
     pub control_groups: ControlGroupsSnapshot,
     /// What is kept of pages, if anything is.
@@ -486,10 +520,12 @@ pub struct EngineSnapshot {
 }
 
 /// Connections to others.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct EgressSnapshot {
     /// Those that the policy has refused so far.
     pub refused: u64,
+    /// The same by why, in a word.
+    pub why: BTreeMap<&'static str, u64>,
 }
 
 /// What reads PDFs, or why nothing does.

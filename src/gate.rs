@@ -59,8 +59,36 @@ fn is_pdf(head: &[u8]) -> bool {
 /// Readers look for the beginning of a PDF up to here.
 const PDF_BEGINS_WITHIN: usize = 1024;
 
+/// Why a page is rendered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Whoever asked for it wants it so.
+    Asked,
+    /// It asks for JavaScript.
+    AsksForScript,
+    /// It has the root of an application.
+    ApplicationRoot,
+    /// It has scripts, and hardly any text.
+    HardlyAnyText,
+}
+
+impl Why {
+    /// All of them, in order.
+    pub(crate) const ALL: [Self; 4] = [Self::Asked, Self::AsksForScript, Self::ApplicationRoot, Self::HardlyAnyText];
+
+    /// As a word, for logs and metrics.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::AsksForScript => "asks_for_script",
+            Self::ApplicationRoot => "application_root",
+            Self::HardlyAnyText => "hardly_any_text",
+        }
+    }
+}
+
 /// Why a page is to be rendered, if it is: it has hardly any text, and what it was sent with says that scripts bring it.
-pub(crate) fn wants_browser(document: &Document, page: &[u8]) -> Option<&'static str> {
+pub(crate) fn wants_browser(document: &Document, page: &[u8]) -> Option<Why> {
     if document.word_count >= ENOUGH_WORDS {
         return None;
     }
@@ -73,12 +101,12 @@ pub(crate) fn wants_browser(document: &Document, page: &[u8]) -> Option<&'static
         inside.contains("javascript") || inside.contains("enable js")
     });
     if demands {
-        return Some("it asks for JavaScript");
+        return Some(Why::AsksForScript);
     }
     if ROOTS.iter().any(|root| page.contains(root)) {
-        return Some("it has the root of an application");
+        return Some(Why::ApplicationRoot);
     }
-    (document.word_count < HARDLY_ANY_WORDS).then_some("it has scripts, and hardly any text")
+    (document.word_count < HARDLY_ANY_WORDS).then_some(Why::HardlyAnyText)
 }
 
 /// A page of so many words has its content.

@@ -4,8 +4,10 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use eventmesh::cli::Cli;
-use tracing_subscriber::EnvFilter;
+use eventmesh::cli::{Cli, LogSink};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
 
 /// Only here: a library leaves the choice of the allocator to its host.
 #[cfg(feature = "jemalloc")]
@@ -17,13 +19,7 @@ fn main() -> ExitCode {
     eventmesh::worker_main();
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("EVENTMESH_LOG").unwrap_or_else(|_| EnvFilter::new(cli.log_level()));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        // A log that cannot be written must not end the work that it tells of.
-        .log_internal_errors(false)
-        .init();
+    log(filter, cli.log_sink());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -35,4 +31,23 @@ fn main() -> ExitCode {
     // A read of a file or of standard input cannot be interrupted and must not hold the process back.
     runtime.shutdown_background();
     code
+}
+
+/// A log that cannot be written must not end the work that it tells of.
+fn log(filter: EnvFilter, sink: LogSink) {
+    let journal = match sink {
+        // A journal that is not there after all is told what it can read.
+        LogSink::Journal => tracing_journald::layer().ok().map(|journal| journal.with_field_prefix(Some("EVENTMESH".to_owned()))),
+        LogSink::Text | LogSink::Json => None,
+    };
+    let in_lines = sink == LogSink::Json || (sink == LogSink::Journal && journal.is_none());
+    let lines = in_lines.then(|| {
+        let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(true);
+        lines.with_writer(std::io::stderr).log_internal_errors(false)
+    });
+    let text = (sink == LogSink::Text).then(|| {
+        let text = fmt::layer().with_ansi(std::io::stderr().is_terminal());
+        text.with_writer(std::io::stderr).log_internal_errors(false)
+    });
+    tracing_subscriber::registry().with(filter).with(journal).with(lines).with(text).init();
 }

@@ -1,5 +1,21 @@
-//! What is told of a running daemon: figures for Prometheus.
+//! What is told of a running daemon: figures for Prometheus. `docs/metrics.md` lists them all; a test compares the two.
+//!
+//! ```text
+//!   pipeline ─▶ EngineMetrics ─┐
+//!   HTTP ─────▶ HttpMetrics ───┼─▶ Metrics::text ─▶ /metrics
+//!   engine.snapshot() ─▶ collect ┤   (once per scrape)
+//!   /proc ──▶ process ─────────┘
+//! ```
+//! What happens is counted where it happens; what is, is read off when somebody asks. Labels are of closed sets: no URL, no
+//! process id, no key of a client ever is one.
 
+mod collect;
+mod engine;
+mod exposition;
 mod metrics;
+mod process;
+mod sheet;
 
+pub(crate) use engine::{Asked, EngineMetrics, Rejection, Stage, place_of};
+pub(crate) use exposition::Exposition;
 pub(crate) use metrics::Metrics;

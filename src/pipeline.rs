@@ -26,6 +26,7 @@ use eventmesh_extractors::wasm::{Extracted, Job, PageError};
 use eventmesh_extractors::{Document, Hints};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument, debug_span};
 
 use crate::admission::Permit;
 use crate::browser;
@@ -33,16 +34,17 @@ use crate::cache::{Freshness, Validators};
 use crate::engine::Inner;
 use crate::error::{Error, ErrorKind};
 use crate::fetch::Got;
-use crate::gate::{self, Route};
+use crate::gate::{self, Route, Why};
+use crate::observe::{Asked, Stage, place_of};
 use crate::pdf::{self, Assembly};
-use crate::reply::{Body, Chunk, Head, ReplySender, Timing};
+use crate::reply::{Body, Chunk, Head, ReplySender, Timing, Way};
 use crate::request::{Picture, RenderMode, Request, Source};
 
 /// Makes the error of a request that was not done in time, of what it was at.
 pub(crate) type Late<'l> = dyn Fn(&str) -> Error + Sync + 'l;
 
 /// Works on an accepted request and ends its reply.
-pub(crate) async fn work(inner: &Arc<Inner>, request: Request, permit: Permit, reply: ReplySender) {
+pub(crate) async fn work(inner: &Arc<Inner>, request: Request, permit: Permit, asked: Asked, reply: ReplySender) {
     let within = request.deadline.unwrap_or(inner.config.deadline).min(LONGEST);
     let began = Instant::now();
     let result = tokio::select! {
@@ -50,6 +52,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, request: Request, permit: Permit, r
         () = inner.aborted() => Err(Error::new(ErrorKind::ShuttingDown, "the engine shut down before the request was done")),
         result = extract(inner, request, permit, began, within, &reply) => result,
     };
+    asked.ended(&result, reply.sent());
     reply.finish(result);
 }
 
@@ -132,20 +135,23 @@ async fn make(
         let source = RenderSource::Url(checked.into());
         let mut permit = permit;
         let work = Work { inner, page: Bytes::new(), priority: request.priority, began, fetched: began, deadline, reply };
-        let rendered = work.browse(source, &request.options, &late).await?;
+        let rendered = work.browse(source, &request.options, Why::Asked, &late).await?;
         permit.grow(rendered.html.len() as u64)?;
         return work.rendered(rendered, request.base_url, request.html, None, &request.options, &late).await;
     }
-    let got =
-        timeout_at(deadline, inner.fetcher.get(request.source, permit, known)).await.map_err(|_| late("being fetched"))??;
+    let place = place_of(&request.source);
+    let getting = inner.fetcher.get(request.source, permit, known).instrument(debug_span!("fetch"));
+    let got = timeout_at(deadline, getting).await.map_err(|_| late("being fetched"))??;
     let fetched = Instant::now();
     let page = match got {
         Got::Page(page) => page,
         Got::NotModified(freshness) => {
+            inner.metrics.fetched(place, fetched - began, 0);
             let timing = Timing { total: fetched - began, fetch: fetched - began, ..Timing::default() };
             return Ok(Made { head: None, document: None, freshness: Some(freshness), timing });
         }
     };
+    inner.metrics.fetched(place, fetched - began, page.head.bytes);
     let (head, freshness) = (page.head.clone(), page.freshness.clone());
     let charset = request.charset.or_else(|| page.head.content_type.as_deref().and_then(gate::charset));
     let found = page.head.url.clone();
@@ -156,7 +162,7 @@ async fn make(
     let (page, _permit) = page.hold();
 
     let work = Work { inner, page, priority: request.priority, began, fetched, deadline, reply };
-    let made = match gate::route(content_type.as_deref(), &work.page)? {
+    let made = match debug_span!("gate").in_scope(|| gate::route(content_type.as_deref(), &work.page))? {
         Route::Html if request.render.is_some() => {
             Err(Error::new(ErrorKind::Unsupported, "the source is no PDF, and only pages of PDFs can be rendered"))
         }
@@ -164,7 +170,7 @@ async fn make(
             RenderMode::Never => work.html(hints, &late).await,
             RenderMode::Always => {
                 let source = work.as_source(&hints);
-                let rendered = work.browse(source, &request.options, &late).await?;
+                let rendered = work.browse(source, &request.options, Why::Asked, &late).await?;
                 work.rendered(rendered, hints.base_url, hints.html, Some(head.clone()), &request.options, &late).await
             }
             RenderMode::Auto => work.html_or_rendered(hints, found, &head, &request.options, &late).await,
@@ -174,6 +180,7 @@ async fn make(
             "the source is a PDF, which has no HTML to be cleaned; ask for Markdown or text",
         )),
         Route::Pdf => {
+            reply.went(Way::Pdf);
             let task = match request.render {
                 Some(Picture { page, dpi }) => PdfTask::Render { page, dpi },
                 None => PdfTask::Extract { images: request.images },
@@ -222,8 +229,16 @@ impl Work<'_> {
     /// The one place where HTML becomes a document.
     async fn document(&self, page: Bytes, hints: Hints, late: &Late<'_>) -> Result<Extracted, Error> {
         let demand = Demand::new(page.len() as u64, self.deadline).priority(self.priority).key(key_of(&page));
-        let job = || Job { page: page.clone(), hints: hints.clone(), deadline: self.deadline };
-        self.inner.pool.run(demand, job).await.map_err(|error| failure(error, late, page_failure))
+        let waiting = self.inner.metrics.waiting(Stage::Extract, self.priority);
+        let job = || {
+            waiting.over();
+            Job { page: page.clone(), hints: hints.clone(), deadline: self.deadline }
+        };
+        let extracted = self.inner.pool.run(demand, job).instrument(debug_span!("extract")).await;
+        let extracted =
+            extracted.inspect_err(|error| waiting.failed(error)).map_err(|error| failure(error, late, page_failure))?;
+        self.inner.metrics.worked(Stage::Extract, extracted.ran);
+        Ok(extracted)
     }
 
     /// The page as it was sent, or as a browser shows it, if it is empty as it was sent.
@@ -236,16 +251,19 @@ impl Work<'_> {
         late: &Late<'_>,
     ) -> Result<Made, Error> {
         let raw = self.document(self.page.clone(), hints.clone(), late).await?;
-        let reason = gate::wants_browser(&raw.document, &self.page);
-        if let (Some(reason), Some(_)) = (reason, self.inner.browsers.get()) {
-            tracing::debug!(reason, "a page is rendered");
+        let reason = debug_span!("gate").in_scope(|| gate::wants_browser(&raw.document, &self.page));
+        if let (Some(why), Some(_)) = (reason, self.inner.browsers.get()) {
+            tracing::debug!(why = why.label(), "a page is rendered");
             let source = found.map_or_else(|| self.as_source(&hints), RenderSource::Url);
-            match self.browse(source, options, late).await {
+            match self.browse(source, options, why, late).await {
                 Ok(rendered) => {
                     return self.rendered(rendered, hints.base_url, hints.html, Some(head.clone()), options, late).await;
                 }
                 // What there is without a browser is better than nothing.
-                Err(error) => tracing::warn!(%error, "a page could not be rendered, and is taken as it was sent"),
+                Err(error) => {
+                    self.inner.metrics.fell_back();
+                    tracing::warn!(%error, "a page could not be rendered, and is taken as it was sent");
+                }
             }
         }
         Ok(self.made(Some(raw.document), raw.ran))
@@ -259,16 +277,25 @@ impl Work<'_> {
         RenderSource::Html { html: self.page.clone(), url, content_type }
     }
 
-    async fn browse(&self, source: RenderSource, options: &RenderOptions, late: &Late<'_>) -> Result<Rendered, Error> {
+    async fn browse(&self, source: RenderSource, options: &RenderOptions, why: Why, late: &Late<'_>) -> Result<Rendered, Error> {
         let browsers = self.inner.browsers.require()?;
+        self.inner.metrics.renders(why);
         let (key, brought) = match &source {
             RenderSource::Url(url) => (key_of(url.as_bytes()), 0),
             RenderSource::Html { html, .. } => (key_of(html), html.len() as u64),
         };
         let request = Arc::new(RenderRequest { source, options: options.clone() });
-        let job = || RenderJob { request: Arc::clone(&request), deadline: self.deadline };
+        let waiting = self.inner.metrics.waiting(Stage::Render, self.priority);
+        let job = || {
+            waiting.over();
+            RenderJob { request: Arc::clone(&request), deadline: self.deadline }
+        };
         let demand = Demand::new(browser::expected_bytes(brought), self.deadline).priority(self.priority).key(key);
-        browsers.pool.run(demand, job).await.map_err(|error| failure(error, late, browser::failure))
+        let rendered = browsers.pool.run(demand, job).instrument(debug_span!("render", why = why.label())).await;
+        let rendered =
+            rendered.inspect_err(|error| waiting.failed(error)).map_err(|error| failure(error, late, browser::failure))?;
+        self.inner.metrics.worked(Stage::Render, rendered.timing.total);
+        Ok(rendered)
     }
 
     /// What a browser has brought, handed on, and its content extracted.
@@ -319,15 +346,19 @@ impl Work<'_> {
         let (out, mut found) = mpsc::channel(PAGES);
         let sent = Arc::new(AtomicU64::new(0));
         let extracts = matches!(task, PdfTask::Extract { .. });
-        let job = || PdfJob {
-            document: self.page.clone(),
-            task: task.clone(),
-            password: password.clone(),
-            deadline: self.deadline,
-            out: out.clone(),
-            sent: Arc::clone(&sent),
+        let waiting = self.inner.metrics.waiting(Stage::Pdf, self.priority);
+        let job = || {
+            waiting.over();
+            PdfJob {
+                document: self.page.clone(),
+                task: task.clone(),
+                password: password.clone(),
+                deadline: self.deadline,
+                out: out.clone(),
+                sent: Arc::clone(&sent),
+            }
         };
-        let run = pdf.pool.run(self.demand(pdf::expected_bytes(self.page.len() as u64)), job);
+        let run = pdf.pool.run(self.demand(pdf::expected_bytes(self.page.len() as u64)), job).instrument(debug_span!("extract"));
         tokio::pin!(run);
         let mut assembly = Assembly::default();
         let limit = self.inner.config.pdf.max_content;
@@ -335,7 +366,11 @@ impl Work<'_> {
             tokio::select! {
                 biased;
                 Some(output) = found.recv() => self.hand_on(output, &mut assembly, stream, limit, late).await?,
-                done = &mut run => break done.map_err(|error| failure(error, late, pdf::failure))?,
+                done = &mut run => {
+                    break done
+                        .inspect_err(|error| waiting.failed(error))
+                        .map_err(|error| failure(error, late, pdf::failure))?;
+                }
             }
         };
         // What had been found before the end.
@@ -343,6 +378,7 @@ impl Work<'_> {
             self.hand_on(output, &mut assembly, stream, limit, late).await?;
         }
         let ran = done.ran;
+        self.inner.metrics.worked(Stage::Pdf, ran);
         Ok(self.made(extracts.then(|| assembly.finish(done, url)), ran))
     }
 

@@ -4,6 +4,7 @@
 //! sender that is dropped without having ended its reply, by a panic or a kill, ends it with an error.
 
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use futures_core::Stream;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::cache::CacheStatus;
 use crate::error::{Error, ErrorKind};
@@ -175,7 +177,7 @@ impl Reply {
         let (sender, chunks) = mpsc::channel(CHUNKS);
         let last = sender.clone().try_reserve_owned().ok();
         let reply = Self { chunks, ended: false, work: None };
-        (ReplySender { sender, last }, reply)
+        (ReplySender { sender, last, since: Instant::now(), sent: Mutex::default() }, reply)
     }
 
     /// The work to abort when nobody wants the answer any more.
@@ -262,13 +264,103 @@ pub(crate) struct ReplySender {
     sender: mpsc::Sender<Chunk>,
     /// The place of the terminal chunk, until that is sent.
     last: Option<mpsc::OwnedPermit<Chunk>>,
+    since: Instant,
+    sent: Mutex<Sent>,
+}
+
+/// The way that a page went, as its answer shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As HTML, to the sandbox.
+    #[default]
+    Html,
+    /// Through a browser.
+    Rendered,
+    /// As a PDF.
+    Pdf,
+    /// Nowhere: its content was kept.
+    Kept,
+}
+
+impl Way {
+    /// All of them, in order.
+    pub(crate) const ALL: [Self; 4] = [Self::Html, Self::Rendered, Self::Pdf, Self::Kept];
+
+    /// As a word, for metrics.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Html => "html",
+            Self::Rendered => "rendered",
+            Self::Pdf => "pdf",
+            Self::Kept => "kept",
+        }
+    }
+}
+
+/// What has been sent of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// Bytes of content.
+    pub(crate) bytes: u64,
+    /// When its first content was there.
+    pub(crate) first: Option<Duration>,
+    /// What it is the answer to.
+    pub(crate) way: Way,
+}
+
+impl Sent {
+    /// `chunk` is there, `after` the beginning.
+    fn see(&mut self, chunk: &Chunk, after: Duration) {
+        let texts =
+            |document: &Document| document.markdown.len() + document.text.len() + document.html.as_ref().map_or(0, String::len);
+        let bytes = match chunk {
+            // Nothing that was asked for yet, or nothing any more.
+            Chunk::Head(_) | Chunk::Done(_) | Chunk::Error(_) => return,
+            Chunk::Page(page) => {
+                self.way = Way::Pdf;
+                page.markdown.len() + page.text.len()
+            }
+            Chunk::Picture(part) => {
+                self.way = Way::Pdf;
+                part.len()
+            }
+            Chunk::Rendered(page) => {
+                self.way = Way::Rendered;
+                let pictures: usize = page.pictures.iter().map(|picture| picture.bytes.len()).sum();
+                page.html.len() + page.pdf.as_ref().map_or(0, Vec::len) + pictures
+            }
+            Chunk::Extract(_, document) => texts(document),
+            Chunk::Body(body) => {
+                if body.cache.as_ref().is_some_and(|status| status.way == crate::cache::Way::Hit) {
+                    self.way = Way::Kept;
+                }
+                match &body.form {
+                    Form::Document(document) => texts(document),
+                    Form::Json(json) => json.len(),
+                }
+            }
+        };
+        self.first.get_or_insert(after);
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+    }
 }
 
 impl ReplySender {
     /// Sends a chunk that is not the last, waiting for room. A reader that has gone is no error here: its work
     /// is about to be aborted.
     pub(crate) async fn send(&self, chunk: Chunk) {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).see(&chunk, self.since.elapsed());
         let _ = self.sender.send(chunk).await;
+    }
+
+    /// The page goes `way`, which its chunks may not show.
+    pub(crate) fn went(&self, way: Way) {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).way = way;
+    }
+
+    /// What has been sent so far.
+    pub(crate) fn sent(&self) -> Sent {
+        *self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the reply.
@@ -309,6 +401,22 @@ mod tests {
         drop(sender);
         assert!(matches!(reply.next().await, Some(Chunk::Error(error)) if error.kind() == ErrorKind::Internal));
         assert!(reply.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_sent_is_told_by_its_content_and_not_by_its_head() {
+        let (sender, mut reply) = Reply::new();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        sender.send(Chunk::Head(Head { url: None, status: None, content_type: None, bytes: 9 })).await;
+        assert_eq!(sender.sent(), Sent::default());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        sender.send(Chunk::Picture(vec![0; 5])).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let body = Document { markdown: "**four**".to_owned(), text: "four".to_owned(), ..Document::default() };
+        sender.send(Chunk::Body(Body::new(Box::new(body)))).await;
+        assert_eq!(sender.sent(), Sent { bytes: 17, first: Some(Duration::from_secs(2)), way: Way::Pdf });
+        sender.finish(Ok(Timing::default()));
+        while reply.next().await.is_some() {}
     }
 
     #[tokio::test]

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
 use crate::error::{LeaseError, RunError};
 use crate::event::Bus;
@@ -73,10 +74,11 @@ impl<W: Worker> Pool<W> {
     /// # Errors
     /// See [`RunError`]; after a second try, that of the second.
     pub async fn run(&self, demand: Demand, mut job: impl FnMut() -> W::Job) -> Result<W::Output, RunError<W::Error>> {
-        match self.lease(demand).await?.run(job()).await {
+        let queue = || tracing::debug_span!("queue", pool = %self.shared.name());
+        match self.lease(demand).instrument(queue()).await?.run(job()).await {
             Err(error) if error.is_worth_a_retry() && Instant::now() < demand.deadline => {
                 tracing::warn!(%error, "job is tried once more on another child");
-                self.lease(demand).await?.run(job()).await
+                self.lease(demand).instrument(queue()).await?.run(job()).await
             }
             result => result,
         }

@@ -32,16 +32,24 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
+    /// All reasons, as words.
+    pub(crate) const WHYS: [&str; 7] = ["scheme", "credentials", "port", "name", "address", "unresolved", "malformed"];
+
     /// The reason as a word, for logs and metrics.
     pub(crate) fn why(self) -> &'static str {
+        Self::WHYS[self.place()]
+    }
+
+    /// Its place among them.
+    pub(crate) fn place(self) -> usize {
         match self {
-            Self::Scheme => "scheme",
-            Self::Credentials => "credentials",
-            Self::Port(_) => "port",
-            Self::Name => "name",
-            Self::Address(_) => "address",
-            Self::Unresolved => "unresolved",
-            Self::Malformed => "malformed",
+            Self::Scheme => 0,
+            Self::Credentials => 1,
+            Self::Port(_) => 2,
+            Self::Name => 3,
+            Self::Address(_) => 4,
+            Self::Unresolved => 5,
+            Self::Malformed => 6,
         }
     }
 }

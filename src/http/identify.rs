@@ -40,7 +40,8 @@ pub(crate) async fn identify(State(api): State<Api>, mut request: Request, next:
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let trace = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let span = tracing::info_span!("request", id = %id.0, %method, route, trace);
+    // Of the highest level: whatever is logged of a request is told under its name, however little is logged.
+    let span = tracing::error_span!("request", id = %id.0, %method, route, trace);
     let active = api.inner.metrics.http.enter();
     let mut response = next.run(request).instrument(span.clone()).await;
     let told = response.extensions().get::<Told>().copied();

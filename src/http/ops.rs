@@ -9,8 +9,8 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use hyper::StatusCode;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_TYPE, VARY};
+use hyper::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use super::problem::{HttpFailure, Problem};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
-use crate::observe::Metrics;
+use crate::observe::{Exposition, Metrics};
 
 /// What can be asked of the daemon from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,10 +102,12 @@ async fn ready(State(ops): State<Ops>) -> Response {
     (status, Json(json!({ "ready": ready, "open": open, "engine": readiness }))).into_response()
 }
 
-async fn metrics(State(ops): State<Ops>) -> Result<Response, Problem> {
-    let text = ops.inner.metrics.text();
-    let text = text.map_err(|error| Error::new(ErrorKind::Internal, "the figures cannot be written down").caused_by(error))?;
-    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
+async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> Result<Response, Problem> {
+    let exposition = Exposition::negotiated(&headers);
+    let failed = || Error::new(ErrorKind::Internal, "the figures cannot be written down");
+    let written = tokio::task::spawn_blocking(move || ops.inner.metrics.text(exposition)).await;
+    let text = written.map_err(|error| failed().caused_by(error))?.map_err(|error| failed().caused_by(error))?;
+    Ok(([(CONTENT_TYPE, exposition.media_type()), (VARY, "accept")], text).into_response())
 }
 
 async fn tree(State(ops): State<Ops>) -> Response {

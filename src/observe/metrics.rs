@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::collect::EngineCollector;
+use super::exposition::Exposition;
+use super::process::ProcessCollector;
 use crate::engine::Engine;
 
 /// All figures of one daemon.
@@ -53,13 +56,19 @@ impl Metrics {
             http.duration.clone(),
         );
         registry.register("http_server_active_requests", "Requests that are being answered", http.active.clone());
+        engine.metrics().register(&mut registry);
+        registry.register_collector(Box::new(ProcessCollector::new(engine.directories())));
+        registry.register_collector(Box::new(EngineCollector::new(engine)));
         Arc::new(Self { registry, http })
     }
 
-    /// All figures as Prometheus reads them.
-    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
+    /// All figures, written down. Reads a few files of the kernel's: not for a runtime thread.
+    pub(crate) fn text(&self, exposition: Exposition) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
-        encode(&mut text, &self.registry)?;
+        match exposition {
+            Exposition::OpenMetrics => text::encode(&mut text, &self.registry)?,
+            Exposition::Text => prometheus_text::encode(&mut text, &self.registry)?,
+        }
         Ok(text)
     }
 }
