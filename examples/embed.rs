@@ -31,7 +31,7 @@ async fn host() -> Result<(), Box<dyn Error>> {
         match chunk {
             Chunk::Head(head) => println!("found, {} bytes", head.bytes),
             Chunk::Body(document) => print!("{}", document.markdown),
-            Chunk::Page(_) | Chunk::Picture(_) | Chunk::Rendered(_) | Chunk::Extract(..) => {}
+            Chunk::Route(_) | Chunk::Page(_) | Chunk::Picture(_) | Chunk::Rendered(_) | Chunk::Extract(..) => {}
             Chunk::Done(timing) => println!("done in {:?}", timing.total),
             Chunk::Error(error) => println!("failed: {error}"),
         }
@@ -43,7 +43,13 @@ async fn host() -> Result<(), Box<dyn Error>> {
         match chunk {
             Chunk::Page(page) => println!("page {}: {} characters, {} tables", page.number, page.text.len(), page.tables.len()),
             Chunk::Error(error) => println!("failed: {error}"),
-            Chunk::Head(_) | Chunk::Picture(_) | Chunk::Rendered(_) | Chunk::Extract(..) | Chunk::Body(_) | Chunk::Done(_) => {}
+            Chunk::Head(_)
+            | Chunk::Route(_)
+            | Chunk::Picture(_)
+            | Chunk::Rendered(_)
+            | Chunk::Extract(..)
+            | Chunk::Body(_)
+            | Chunk::Done(_) => {}
         }
     }
 

@@ -217,7 +217,8 @@ impl Default for CacheSettings {
 impl CacheSettings {
     /// As a cache takes it, if anything is to be kept.
     pub(crate) fn cache(&self) -> Option<CacheConfig> {
-        let disk = self.directory.clone().map(|directory| DiskConfig { directory, capacity: self.disk, packing: Packing::default() });
+        let disk =
+            self.directory.clone().map(|directory| DiskConfig { directory, capacity: self.disk, packing: Packing::default() });
         let store = StoreConfig { memory: self.memory, max_entry: self.max_entry, disk };
         (self.memory > 0).then_some(CacheConfig { store, refreshes: self.refreshes })
     }

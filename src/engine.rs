@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use eventmesh_actors::process::ProcessHost;
@@ -28,6 +28,7 @@ use crate::config::Config;
 use crate::egress::Egress;
 use crate::error::{Error, ErrorKind};
 use crate::fetch::{Fetcher, FetcherError};
+use crate::gate::{Hosts, Lean, Outcome};
 use crate::memory::{EngineMemory, WasmMemory};
 use crate::observe::{EngineMetrics, Rejection};
 use crate::pdf::Pdf;
@@ -61,6 +62,10 @@ pub(crate) struct Inner {
     pub(crate) pool: Pool<WasmWorker>,
     pub(crate) pdf: Pdf,
     pub(crate) browsers: Browsers,
+    /// What hosts are like. Held for a look or an entry, never across an await.
+    hosts: Mutex<Hosts>,
+    /// When the engine started, the beginning of what hosts are remembered by.
+    started: Instant,
     host: Option<ProcessHost>,
     /// `None` if they were not wanted.
     groups: Option<Result<ControlGroups, NotDelegated>>,
@@ -84,6 +89,18 @@ impl Inner {
         let mut abort = self.abort.subscribe();
         // The sender lives in `self`.
         let _ = abort.wait_for(|abort| *abort).await;
+    }
+
+    /// How a host leans, as far as this engine has seen.
+    pub(crate) fn lean(&self, host: &str) -> Lean {
+        let now = self.started.elapsed();
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).lean(host, now)
+    }
+
+    /// Remembers what has come of a page of a host.
+    pub(crate) fn remember(&self, host: &str, outcome: Outcome) {
+        let now = self.started.elapsed();
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).record(host, outcome, now);
     }
 }
 
@@ -213,6 +230,8 @@ impl EngineBuilder {
             pool,
             pdf,
             browsers,
+            hosts: Mutex::default(),
+            started: Instant::now(),
             host: host.ok(),
             groups,
             sandbox,

@@ -1,6 +1,25 @@
-//! Which way a page goes, by what it says it is and what it starts with. Pure.
+//! Which way a page goes, by what it says it is and what it starts with; and whether HTML is taken as it was sent or as a browser
+//! shows it. Pure.
+//!
+//! ```text
+//!   content type, first bytes ─▶ route ─▶ HTML ─▶ document as sent ─▶ Features ─▶ Verdict ─▶ RouteTaken
+//!                                                                        Hosts ─▶ Lean ─┘
+//! ```
+//! A page is always extracted as it was sent first. It is rendered only if evidence says that this is not its content.
 
-use eventmesh_extractors::Document;
+mod features;
+mod hosts;
+mod pass;
+mod scan;
+mod signs;
+mod taken;
+mod verdict;
+
+pub use features::{Container, Features, Noscript, Scripts};
+pub(crate) use hosts::host_of;
+pub use hosts::{Hosts, Lean, Outcome};
+pub use taken::{RouteTaken, Way};
+pub use verdict::{Better, Evidence, Reason, Verdict};
 
 use crate::error::{Error, ErrorKind};
 
@@ -59,76 +78,6 @@ fn is_pdf(head: &[u8]) -> bool {
 /// Readers look for the beginning of a PDF up to here.
 const PDF_BEGINS_WITHIN: usize = 1024;
 
-/// Why a page is rendered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
-    /// Whoever asked for it wants it so.
-    Asked,
-    /// It asks for JavaScript.
-    AsksForScript,
-    /// It has the root of an application.
-    ApplicationRoot,
-    /// It has scripts, and hardly any text.
-    HardlyAnyText,
-}
-
-impl Why {
-    /// All of them, in order.
-    pub(crate) const ALL: [Self; 4] = [Self::Asked, Self::AsksForScript, Self::ApplicationRoot, Self::HardlyAnyText];
-
-    /// As a word, for logs and metrics.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::Asked => "asked",
-            Self::AsksForScript => "asks_for_script",
-            Self::ApplicationRoot => "application_root",
-            Self::HardlyAnyText => "hardly_any_text",
-        }
-    }
-}
-
-/// Why a page is to be rendered, if it is: it has hardly any text, and what it was sent with says that scripts bring it.
-pub(crate) fn wants_browser(document: &Document, page: &[u8]) -> Option<Why> {
-    if document.word_count >= ENOUGH_WORDS {
-        return None;
-    }
-    let page = String::from_utf8_lossy(&page[..page.len().min(LOOKED_AT)]).to_ascii_lowercase();
-    if !page.contains("<script") {
-        return None;
-    }
-    let demands = page.split("<noscript").skip(1).any(|rest| {
-        let inside = rest.split("</noscript").next().unwrap_or_default();
-        inside.contains("javascript") || inside.contains("enable js")
-    });
-    if demands {
-        return Some(Why::AsksForScript);
-    }
-    if ROOTS.iter().any(|root| page.contains(root)) {
-        return Some(Why::ApplicationRoot);
-    }
-    (document.word_count < HARDLY_ANY_WORDS).then_some(Why::HardlyAnyText)
-}
-
-/// A page of so many words has its content.
-const ENOUGH_WORDS: u32 = 100;
-/// A page of fewer words than this has none.
-const HARDLY_ANY_WORDS: u32 = 15;
-/// Bytes of a page that are looked at.
-const LOOKED_AT: usize = 512 << 10;
-/// Where the usual frameworks put their content.
-const ROOTS: &[&str] = &[
-    "id=\"root\"",
-    "id=\"app\"",
-    "id=\"__next\"",
-    "id=\"__nuxt\"",
-    "id=\"svelte\"",
-    "id=root",
-    "id=app",
-    "<app-root",
-    "data-reactroot",
-    "ng-version",
-];
-
 /// The charset in a content type.
 pub(crate) fn charset(content_type: &str) -> Option<String> {
     content_type.split(';').skip(1).find_map(|parameter| {
@@ -170,23 +119,6 @@ mod tests {
         for (content_type, head) in stops {
             let error = route(content_type, head.as_bytes()).expect_err("it stops");
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{content_type:?} {head}");
-        }
-    }
-
-    #[test]
-    fn pages_that_are_empty_without_scripts_are_rendered() {
-        let of = |words: u32| Document { word_count: words, ..Document::default() };
-        let table = [
-            (500, "<div id=\"root\"></div><script src=a.js></script>", false),
-            (3, "<div id=\"root\"></div><script src=a.js></script>", true),
-            (40, "<div id=\"root\"></div><script src=a.js></script>", true),
-            (40, "<p>A short page.</p><script>count()</script>", false),
-            (3, "<p>A short page.</p>", false),
-            (3, "<p>x</p><script>fill()</script>", true),
-            (40, "<noscript>Please enable JavaScript.</noscript><script src=a.js></script>", true),
-        ];
-        for (words, page, expected) in table {
-            assert_eq!(wants_browser(&of(words), page.as_bytes()).is_some(), expected, "{words} {page}");
         }
     }
 

@@ -30,7 +30,7 @@ mod egress;
 mod engine;
 mod error;
 mod fetch;
-mod gate;
+pub mod gate;
 mod http;
 pub mod memory;
 mod observe;

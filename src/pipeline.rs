@@ -1,10 +1,10 @@
 //! The way of a request, as one function.
 //!
 //! ```text
-//!   admission ─▶ cache ─▶ fetch ─▶ Head ─▶ gate ─┬▶ wasm pool ───────▶ Body ─▶ Done
-//!        │         │        │               │    ├▶ pages pool ─▶ Rendered ─▶ wasm pool ─▶ Body ─▶ Done
-//!        │         │        │               │    └▶ pdf pool ─▶ Page… ─▶ Body ─▶ Done
-//!        │         └▶ Head ─┼───────────────┼─────────┼─────────────────────▶ Body ─▶ Done
+//!   admission ─▶ cache ─▶ fetch ─▶ Head ─▶ gate ─┬▶ wasm pool ─▶ Route ─▶ Body ─▶ Done
+//!        │         │        │               │    ├▶ pages pool ─▶ Route ─▶ Rendered ─▶ wasm pool ─▶ Body ─▶ Done
+//!        │         │        │               │    └▶ pdf pool ─▶ Route ─▶ Page… ─▶ Body ─▶ Done
+//!        │         └▶ Head ─┼───────────────┼─────────┼─────────▶ Route ─▶ Body ─▶ Done
 //!        └──────────────────┴───────────────┴─────────┴──────────────────▶ Error
 //! ```
 //! Everything a request holds is held by this function's locals: however it ends, by its end, an error, a panic
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eventmesh_actors::{Demand, LeaseError, Priority, RunError};
-use eventmesh_extractors::browser::{RenderJob, RenderOptions, RenderRequest, RenderSource, Rendered};
+use eventmesh_extractors::browser::{Extract, RenderJob, RenderOptions, RenderRequest, RenderSource, Rendered};
 use eventmesh_extractors::pdf::{Password, PdfJob, PdfOutput, PdfTask};
 use eventmesh_extractors::wasm::{Extracted, Job, PageError};
 use eventmesh_extractors::{Document, Hints};
@@ -34,10 +34,10 @@ use crate::cache::{Freshness, Validators};
 use crate::engine::Inner;
 use crate::error::{Error, ErrorKind};
 use crate::fetch::Got;
-use crate::gate::{self, Route, Why};
+use crate::gate::{self, Lean, Reason, Route, RouteTaken, Way};
 use crate::observe::{Asked, Stage, place_of};
 use crate::pdf::{self, Assembly};
-use crate::reply::{Body, Chunk, Head, ReplySender, Timing, Way};
+use crate::reply::{Body, Chunk, Head, Passage, ReplySender, Timing};
 use crate::request::{Picture, RenderMode, Request, Source};
 
 /// Makes the error of a request that was not done in time, of what it was at.
@@ -100,6 +100,8 @@ impl Time {
 struct Made {
     /// What was found, if it is a page or file.
     head: Option<Head>,
+    /// Which way it went, if it is known.
+    route: Option<Box<RouteTaken>>,
     /// Its content; `None` if something else was asked for, or it is as it was.
     document: Option<Box<Document>>,
     /// How long it may be used; `None` if nobody said.
@@ -135,7 +137,7 @@ async fn make(
         let source = RenderSource::Url(checked.into());
         let mut permit = permit;
         let work = Work { inner, page: Bytes::new(), priority: request.priority, began, fetched: began, deadline, reply };
-        let rendered = work.browse(source, &request.options, Why::Asked, &late).await?;
+        let rendered = work.browse(source, &request.options, Reason::Asked, &late).await?;
         permit.grow(rendered.html.len() as u64)?;
         return work.rendered(rendered, request.base_url, request.html, None, &request.options, &late).await;
     }
@@ -148,7 +150,7 @@ async fn make(
         Got::NotModified(freshness) => {
             inner.metrics.fetched(place, fetched - began, 0);
             let timing = Timing { total: fetched - began, fetch: fetched - began, ..Timing::default() };
-            return Ok(Made { head: None, document: None, freshness: Some(freshness), timing });
+            return Ok(Made { head: None, route: None, document: None, freshness: Some(freshness), timing });
         }
     };
     inner.metrics.fetched(place, fetched - began, page.head.bytes);
@@ -170,17 +172,17 @@ async fn make(
             RenderMode::Never => work.html(hints, &late).await,
             RenderMode::Always => {
                 let source = work.as_source(&hints);
-                let rendered = work.browse(source, &request.options, Why::Asked, &late).await?;
+                let rendered = work.browse(source, &request.options, Reason::Asked, &late).await?;
                 work.rendered(rendered, hints.base_url, hints.html, Some(head.clone()), &request.options, &late).await
             }
-            RenderMode::Auto => work.html_or_rendered(hints, found, &head, &request.options, &late).await,
+            RenderMode::Auto => work.html_or_rendered(hints, found, &request.options, &late).await,
         },
         Route::Pdf if request.html => Err(Error::new(
             ErrorKind::Unsupported,
             "the source is a PDF, which has no HTML to be cleaned; ask for Markdown or text",
         )),
         Route::Pdf => {
-            reply.went(Way::Pdf);
+            reply.went(Passage::Pdf);
             let task = match request.render {
                 Some(Picture { page, dpi }) => PdfTask::Render { page, dpi },
                 None => PdfTask::Extract { images: request.images },
@@ -219,11 +221,17 @@ impl Work<'_> {
 
     async fn html(&self, hints: Hints, late: &Late<'_>) -> Result<Made, Error> {
         let extracted = self.document(self.page.clone(), hints, late).await?;
-        Ok(self.made(Some(extracted.document), extracted.ran))
+        Ok(self.went(RouteTaken::without_question(Way::Extract, Reason::Asked), extracted).await)
+    }
+
+    /// Says which way a page has gone, and what has been made of it.
+    async fn went(&self, route: RouteTaken, extracted: Extracted) -> Made {
+        self.reply.send(Chunk::Route(Box::new(route.clone()))).await;
+        Made { route: Some(Box::new(route)), ..self.made(Some(extracted.document), extracted.ran) }
     }
 
     fn made(&self, document: Option<Document>, ran: Duration) -> Made {
-        Made { head: None, document: document.map(Box::new), freshness: None, timing: self.timing(ran) }
+        Made { head: None, route: None, document: document.map(Box::new), freshness: None, timing: self.timing(ran) }
     }
 
     /// The one place where HTML becomes a document.
@@ -241,32 +249,67 @@ impl Work<'_> {
         Ok(extracted)
     }
 
-    /// The page as it was sent, or as a browser shows it, if it is empty as it was sent.
+    /// The page as it was sent, or as a browser shows it, if evidence says that its content is not in what was sent.
     async fn html_or_rendered(
         &self,
         hints: Hints,
         found: Option<String>,
-        head: &Head,
         options: &RenderOptions,
         late: &Late<'_>,
     ) -> Result<Made, Error> {
-        let raw = self.document(self.page.clone(), hints.clone(), late).await?;
-        let reason = debug_span!("gate").in_scope(|| gate::wants_browser(&raw.document, &self.page));
-        if let (Some(why), Some(_)) = (reason, self.inner.browsers.get()) {
-            tracing::debug!(why = why.label(), "a page is rendered");
-            let source = found.map_or_else(|| self.as_source(&hints), RenderSource::Url);
-            match self.browse(source, options, why, late).await {
-                Ok(rendered) => {
-                    return self.rendered(rendered, hints.base_url, hints.html, Some(head.clone()), options, late).await;
-                }
-                // What there is without a browser is better than nothing.
-                Err(error) => {
-                    self.inner.metrics.fell_back();
-                    tracing::warn!(%error, "a page could not be rendered, and is taken as it was sent");
-                }
+        let host = found.as_deref().and_then(gate::host_of);
+        let lean = host.as_deref().map_or(Lean::NEUTRAL, |host| self.inner.lean(host));
+        let sent = self.document(self.page.clone(), hints.clone(), late).await?;
+        let (route, sent) = self.judge(sent, lean).instrument(debug_span!("gate")).await?;
+        let remember = |route: &RouteTaken| {
+            if let (Some(host), Some(outcome)) = (&host, route.outcome()) {
+                self.inner.remember(host, outcome);
             }
+        };
+        if route.route != Way::Render {
+            remember(&route);
+            return Ok(self.went(route, sent).await);
         }
-        Ok(self.made(Some(raw.document), raw.ran))
+        if self.inner.browsers.get().is_none() {
+            return Ok(self.went(route.fallen_back(), sent).await);
+        }
+        tracing::debug!(reason = route.reason.label(), "a page is rendered");
+        let source = found.map_or_else(|| self.as_source(&hints), RenderSource::Url);
+        let rendered = async {
+            let mut rendered = self.browse(source, options, route.reason, late).await?;
+            let (page, hints) = Self::page_of(&mut rendered, hints.base_url.clone(), hints.html, options);
+            let document = self.document(page, hints, late).await?;
+            Ok((rendered, document))
+        };
+        let (mut rendered, shown) = match rendered.await {
+            Ok(both) => both,
+            Err::<_, Error>(error) => {
+                // What there is without a browser is better than nothing.
+                self.inner.metrics.fell_back();
+                tracing::warn!(%error, "a page could not be rendered, and is taken as it was sent");
+                return Ok(self.went(route.fallen_back(), sent).await);
+            }
+        };
+        // Where something was to be done with the page, what is left of it then is what is wanted.
+        let route = if options.actions.is_empty() { route.compared(&sent.document, &shown.document) } else { route };
+        remember(&route);
+        let ran = rendered.timing.total + shown.ran + sent.ran;
+        let best = if route.route == Way::Render { shown } else { sent };
+        let extracts = std::mem::take(&mut rendered.extracts);
+        self.reply.send(Chunk::Route(Box::new(route.clone()))).await;
+        self.reply.send(Chunk::Rendered(Box::new(rendered))).await;
+        self.hand_out(extracts, hints.html, late).await?;
+        Ok(Made { route: Some(Box::new(route)), ..self.made(Some(best.document), ran) })
+    }
+
+    /// Which way the page of a document is to go.
+    async fn judge(&self, sent: Extracted, lean: Lean) -> Result<(RouteTaken, Extracted), Error> {
+        if self.page.len() <= AT_ONCE {
+            return Ok((RouteTaken::judge(&self.page, &sent.document, lean), sent));
+        }
+        let page = self.page.clone();
+        let judged = tokio::task::spawn_blocking(move || (RouteTaken::judge(&page, &sent.document, lean), sent));
+        judged.await.map_err(|error| Error::new(ErrorKind::Internal, "the page could not be judged").caused_by(error))
     }
 
     /// The page for a browser, which is not to ask for it again.
@@ -277,7 +320,13 @@ impl Work<'_> {
         RenderSource::Html { html: self.page.clone(), url, content_type }
     }
 
-    async fn browse(&self, source: RenderSource, options: &RenderOptions, why: Why, late: &Late<'_>) -> Result<Rendered, Error> {
+    async fn browse(
+        &self,
+        source: RenderSource,
+        options: &RenderOptions,
+        why: Reason,
+        late: &Late<'_>,
+    ) -> Result<Rendered, Error> {
         let browsers = self.inner.browsers.require()?;
         self.inner.metrics.renders(why);
         let (key, brought) = match &source {
@@ -298,7 +347,7 @@ impl Work<'_> {
         Ok(rendered)
     }
 
-    /// What a browser has brought, handed on, and its content extracted.
+    /// What a browser has brought because it was asked to, handed on, and its content extracted.
     async fn rendered(
         &self,
         mut rendered: Rendered,
@@ -308,30 +357,43 @@ impl Work<'_> {
         options: &RenderOptions,
         late: &Late<'_>,
     ) -> Result<Made, Error> {
-        // What is not asked for is not held twice.
-        let page = if options.raw { rendered.html.clone().into() } else { Bytes::from(std::mem::take(&mut rendered.html)) };
-        let url = Some(rendered.url.clone()).filter(|url| !url.is_empty());
+        let (page, hints) = Self::page_of(&mut rendered, base_url, html, options);
         let head = match head {
             Some(head) => head,
             None => {
+                let url = Some(rendered.url.clone()).filter(|url| !url.is_empty());
                 let (status, content_type) = (rendered.status, rendered.content_type.clone());
-                let head = Head { url: url.clone(), status, content_type, bytes: page.len() };
+                let head = Head { url, status, content_type, bytes: page.len() };
                 self.reply.send(Chunk::Head(head.clone())).await;
                 head
             }
         };
         let mut ran = rendered.timing.total;
-        let taken = std::mem::take(&mut rendered.extracts);
+        let extracts = std::mem::take(&mut rendered.extracts);
+        let route = RouteTaken::without_question(Way::Render, Reason::Asked);
+        self.reply.send(Chunk::Route(Box::new(route.clone()))).await;
         self.reply.send(Chunk::Rendered(Box::new(rendered))).await;
-        // It comes as text, whatever it was before.
-        let hints = |url: Option<String>| Hints { base_url: url, charset: Some("utf-8".to_owned()), html };
-        for extract in taken {
-            let document = self.document(extract.html.into(), hints(Some(extract.url)), late).await?;
+        self.hand_out(extracts, html, late).await?;
+        let extracted = self.document(page, hints, late).await?;
+        ran += extracted.ran;
+        Ok(Made { head: Some(head), route: Some(Box::new(route)), ..self.made(Some(extracted.document), ran) })
+    }
+
+    /// The page that a browser has brought, and what is known of it.
+    fn page_of(rendered: &mut Rendered, base_url: Option<String>, html: bool, options: &RenderOptions) -> (Bytes, Hints) {
+        // What is not asked for is not held twice.
+        let page = if options.raw { rendered.html.clone().into() } else { Bytes::from(std::mem::take(&mut rendered.html)) };
+        let url = Some(rendered.url.clone()).filter(|url| !url.is_empty());
+        (page, shown_at(base_url.or(url), html))
+    }
+
+    /// Contents that actions took on the way.
+    async fn hand_out(&self, extracts: Vec<Extract>, html: bool, late: &Late<'_>) -> Result<(), Error> {
+        for extract in extracts {
+            let document = self.document(extract.html.into(), shown_at(Some(extract.url), html), late).await?;
             self.reply.send(Chunk::Extract(extract.name, Box::new(document.document))).await;
         }
-        let extracted = self.document(page, hints(base_url.or(url)), late).await?;
-        ran += extracted.ran;
-        Ok(Made { head: Some(head), ..self.made(Some(extracted.document), ran) })
+        Ok(())
     }
 
     async fn pdf(
@@ -343,6 +405,8 @@ impl Work<'_> {
         late: &Late<'_>,
     ) -> Result<Made, Error> {
         let pdf = self.inner.pdf.require()?;
+        let route = RouteTaken::without_question(Way::Pdf, Reason::Pdf);
+        self.reply.send(Chunk::Route(Box::new(route.clone()))).await;
         let (out, mut found) = mpsc::channel(PAGES);
         let sent = Arc::new(AtomicU64::new(0));
         let extracts = matches!(task, PdfTask::Extract { .. });
@@ -379,7 +443,7 @@ impl Work<'_> {
         }
         let ran = done.ran;
         self.inner.metrics.worked(Stage::Pdf, ran);
-        Ok(self.made(extracts.then(|| assembly.finish(done, url)), ran))
+        Ok(Made { route: Some(Box::new(route)), ..self.made(extracts.then(|| assembly.finish(done, url)), ran) })
     }
 
     async fn hand_on(
@@ -414,6 +478,14 @@ impl Work<'_> {
         Ok(())
     }
 }
+
+/// What is known of a page, or a part of it, that a browser has brought. It comes as text, whatever it was before.
+fn shown_at(url: Option<String>, html: bool) -> Hints {
+    Hints { base_url: url, charset: Some("utf-8".to_owned()), html }
+}
+
+/// A page of so many bytes is judged at once; for a longer one that takes long enough for others to notice.
+const AT_ONCE: usize = 64 << 10;
 
 /// Pages on their way from a worker.
 const PAGES: usize = 2;

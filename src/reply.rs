@@ -19,15 +19,18 @@ use tokio::time::Instant;
 
 use crate::cache::CacheStatus;
 use crate::error::{Error, ErrorKind};
+use crate::gate::RouteTaken;
 
-/// Chunks in flight: the head, the body and the end of a page.
-const CHUNKS: usize = 4;
+/// Chunks in flight: the head, the way, the body and the end of a page.
+const CHUNKS: usize = 5;
 
 /// A part of an answer.
 #[derive(Debug)]
 pub enum Chunk {
     /// The page has been found. Comes before everything else, if it comes.
     Head(Head),
+    /// Which way it has gone, and why. Comes before the content, and before what a browser brought besides.
+    Route(Box<RouteTaken>),
     /// A page of a PDF, if pages are streamed.
     Page(Box<Page>),
     /// A part of a picture, if one was asked for.
@@ -141,6 +144,8 @@ impl Serialize for Timing {
 pub struct Answer {
     /// What was found.
     pub head: Head,
+    /// Which way the page has gone, and why.
+    pub route: Option<Box<RouteTaken>>,
     /// The content.
     pub document: Document,
     /// What the browser brought besides, if the page was rendered.
@@ -157,6 +162,7 @@ pub struct Answer {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) head: Head,
+    pub(crate) route: Option<Box<RouteTaken>>,
     pub(crate) body: Body,
     pub(crate) pages: Vec<Page>,
     pub(crate) rendered: Option<Box<Rendered>>,
@@ -195,20 +201,21 @@ impl Reply {
     /// # Errors
     /// The error that ended the reply.
     pub async fn document(self) -> Result<Answer, Error> {
-        let Parts { head, body, mut pages, rendered, extracts, timing } = self.parts().await?;
+        let Parts { head, route, body, mut pages, rendered, extracts, timing } = self.parts().await?;
         let cache = body.cache.clone();
         let mut document = body.into_document()?;
         document.pages.append(&mut pages);
-        Ok(Answer { head, document, rendered, extracts, timing, cache })
+        Ok(Answer { head, route, document, rendered, extracts, timing, cache })
     }
 
     /// Waits for the end, and puts the answer together but for its content.
     pub(crate) async fn parts(mut self) -> Result<Parts, Error> {
         let (mut head, mut document, mut pages, mut picture) = (None, None, Vec::new(), false);
-        let (mut rendered, mut extracts) = (None, Vec::new());
+        let (mut rendered, mut extracts, mut route) = (None, Vec::new(), None);
         while let Some(chunk) = self.next().await {
             match chunk {
                 Chunk::Head(found) => head = Some(found),
+                Chunk::Route(taken) => route = Some(taken),
                 // Whoever asked for pages one by one and now for the whole gets all of them; the whole has no text of its own.
                 Chunk::Page(page) => pages.push(*page),
                 Chunk::Picture(_) => picture = true,
@@ -218,7 +225,7 @@ impl Reply {
                 Chunk::Error(error) => return Err(error),
                 Chunk::Done(timing) => {
                     return match (head, document) {
-                        (Some(head), Some(body)) => Ok(Parts { head, body, pages, rendered, extracts, timing }),
+                        (Some(head), Some(body)) => Ok(Parts { head, route, body, pages, rendered, extracts, timing }),
                         (_, _) if picture => Err(Error::new(
                             ErrorKind::InvalidRequest,
                             "a picture was asked for, which is no document: read the reply chunk by chunk",
@@ -243,7 +250,13 @@ impl Stream for Reply {
         match &chunk {
             Some(Chunk::Done(_) | Chunk::Error(_)) | None => self.ended = true,
             Some(
-                Chunk::Head(_) | Chunk::Page(_) | Chunk::Picture(_) | Chunk::Rendered(_) | Chunk::Extract(..) | Chunk::Body(_),
+                Chunk::Head(_)
+                | Chunk::Route(_)
+                | Chunk::Page(_)
+                | Chunk::Picture(_)
+                | Chunk::Rendered(_)
+                | Chunk::Extract(..)
+                | Chunk::Body(_),
             ) => {}
         }
         Poll::Ready(chunk)
@@ -270,7 +283,7 @@ pub(crate) struct ReplySender {
 
 /// The way that a page went, as its answer shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Passage {
     /// As HTML, to the sandbox.
     #[default]
     Html,
@@ -282,7 +295,7 @@ pub(crate) enum Way {
     Kept,
 }
 
-impl Way {
+impl Passage {
     /// All of them, in order.
     pub(crate) const ALL: [Self; 4] = [Self::Html, Self::Rendered, Self::Pdf, Self::Kept];
 
@@ -305,7 +318,7 @@ pub(crate) struct Sent {
     /// When its first content was there.
     pub(crate) first: Option<Duration>,
     /// What it is the answer to.
-    pub(crate) way: Way,
+    pub(crate) way: Passage,
 }
 
 impl Sent {
@@ -315,24 +328,24 @@ impl Sent {
             |document: &Document| document.markdown.len() + document.text.len() + document.html.as_ref().map_or(0, String::len);
         let bytes = match chunk {
             // Nothing that was asked for yet, or nothing any more.
-            Chunk::Head(_) | Chunk::Done(_) | Chunk::Error(_) => return,
+            Chunk::Head(_) | Chunk::Route(_) | Chunk::Done(_) | Chunk::Error(_) => return,
             Chunk::Page(page) => {
-                self.way = Way::Pdf;
+                self.way = Passage::Pdf;
                 page.markdown.len() + page.text.len()
             }
             Chunk::Picture(part) => {
-                self.way = Way::Pdf;
+                self.way = Passage::Pdf;
                 part.len()
             }
             Chunk::Rendered(page) => {
-                self.way = Way::Rendered;
+                self.way = Passage::Rendered;
                 let pictures: usize = page.pictures.iter().map(|picture| picture.bytes.len()).sum();
                 page.html.len() + page.pdf.as_ref().map_or(0, Vec::len) + pictures
             }
             Chunk::Extract(_, document) => texts(document),
             Chunk::Body(body) => {
                 if body.cache.as_ref().is_some_and(|status| status.way == crate::cache::Way::Hit) {
-                    self.way = Way::Kept;
+                    self.way = Passage::Kept;
                 }
                 match &body.form {
                     Form::Document(document) => texts(document),
@@ -354,7 +367,7 @@ impl ReplySender {
     }
 
     /// The page goes `way`, which its chunks may not show.
-    pub(crate) fn went(&self, way: Way) {
+    pub(crate) fn went(&self, way: Passage) {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).way = way;
     }
 
@@ -414,7 +427,7 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let body = Document { markdown: "**four**".to_owned(), text: "four".to_owned(), ..Document::default() };
         sender.send(Chunk::Body(Body::new(Box::new(body)))).await;
-        assert_eq!(sender.sent(), Sent { bytes: 17, first: Some(Duration::from_secs(2)), way: Way::Pdf });
+        assert_eq!(sender.sent(), Sent { bytes: 17, first: Some(Duration::from_secs(2)), way: Passage::Pdf });
         sender.finish(Ok(Timing::default()));
         while reply.next().await.is_some() {}
     }

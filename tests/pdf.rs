@@ -221,7 +221,7 @@ async fn pages_come_one_by_one_and_once() {
             }
             Chunk::Body(document) => body = Some(document),
             Chunk::Error(error) => panic!("{error}"),
-            Chunk::Head(_) | Chunk::Picture(_) | Chunk::Rendered(_) | Chunk::Extract(..) | Chunk::Done(_) => {}
+            Chunk::Head(_) | Chunk::Route(_) | Chunk::Picture(_) | Chunk::Rendered(_) | Chunk::Extract(..) | Chunk::Done(_) => {}
         }
     }
     assert_eq!(pages, (1..=40).collect::<Vec<u32>>());
@@ -317,7 +317,13 @@ async fn a_killed_process_costs_nothing_but_time_and_no_page_comes_twice() {
                 }
             }
             Chunk::Error(error) => panic!("{error}"),
-            Chunk::Head(_) | Chunk::Picture(_) | Chunk::Rendered(_) | Chunk::Extract(..) | Chunk::Body(_) | Chunk::Done(_) => {}
+            Chunk::Head(_)
+            | Chunk::Route(_)
+            | Chunk::Picture(_)
+            | Chunk::Rendered(_)
+            | Chunk::Extract(..)
+            | Chunk::Body(_)
+            | Chunk::Done(_) => {}
         }
     }
     assert_eq!((expected, killed), (3001, 1));
@@ -344,6 +350,7 @@ async fn documents_that_cost_their_processes_do_not_take_the_pool_down() {
                 }
                 Chunk::Error(error) => kind = Some(error.kind()),
                 Chunk::Head(_)
+                | Chunk::Route(_)
                 | Chunk::Page(_)
                 | Chunk::Picture(_)
                 | Chunk::Rendered(_)
@@ -430,7 +437,13 @@ async fn pages_are_drawn_within_their_limit() {
             match chunk {
                 Chunk::Picture(part) => png.extend(part),
                 Chunk::Error(error) => return Err(error),
-                Chunk::Head(_) | Chunk::Page(_) | Chunk::Rendered(_) | Chunk::Extract(..) | Chunk::Body(_) | Chunk::Done(_) => {}
+                Chunk::Head(_)
+                | Chunk::Route(_)
+                | Chunk::Page(_)
+                | Chunk::Rendered(_)
+                | Chunk::Extract(..)
+                | Chunk::Body(_)
+                | Chunk::Done(_) => {}
             }
         }
         Ok(png)

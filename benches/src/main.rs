@@ -8,6 +8,7 @@ mod batch;
 mod browser;
 mod concurrency;
 mod daemon;
+mod gate;
 mod governor;
 mod instantiate;
 mod leak;
@@ -70,6 +71,7 @@ const BENCHES: &[(&str, &str, Bench)] = &[
     ("pdf-ready", "a worker's process from nothing to ready", pdf::ready::run),
     ("pdf-isolation", "a worker's process against the same code in-process", pdf::isolation::run),
     ("pdf-containment", "bad PDFs, and those beside them", pdf::containment::run),
+    ("gate", "which pages are sent to a browser, against a labelled set, and what they have in the end", gate::run),
     ("eval-pdf", "how good the content of PDFs is, against ground truth", pdf::eval::run),
     ("browser", "rendering, actions and settling, beside Playwright and Puppeteer", browser::peers::run),
     ("browser-faults", "renderers, browsers and zygotes that are killed", browser::faults::run),

@@ -309,7 +309,7 @@ async fn visit(mut socket: TcpStream, port: u16, root: Option<&Path>) -> std::io
                 None => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned(),
             }
         }
-        _ => match path.strip_prefix("/page/").and_then(|name| page(name, port)) {
+        _ => match source(path, port) {
             Some(body) => answer("text/html; charset=utf-8", &body),
             None => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned(),
         },
@@ -331,14 +331,22 @@ async fn stream(socket: &mut TcpStream) -> std::io::Result<()> {
     socket.write_all(b"<script>done()</script>").await
 }
 
-fn page(name: &str, port: u16) -> Option<String> {
+/// What is sent for a path: `/page/NAME`, or `/bare/NAME` for the same page with nothing in it before its scripts have run.
+#[must_use]
+pub fn source(path: &str, port: u16) -> Option<String> {
+    let (prose, name) =
+        path.strip_prefix("/page/").map(|name| (PROSE, name)).or_else(|| Some(("", path.strip_prefix("/bare/")?)))?;
+    page(name, port, prose)
+}
+
+fn page(name: &str, port: u16, prose: &str) -> Option<String> {
     let built = BUILT.iter().map(|(known, body, _)| (known, body));
     let body =
         *SETTLING.iter().chain(OTHERS).map(|(known, body)| (known, body)).chain(built).find(|(known, _)| **known == name)?.1;
     let body = if body == "FORM" { form() } else { body.replace("PORT", &port.to_string()) };
     // Without scripts of its own, a page has none of ours either.
     let script = if body.contains("<script") { format!("<script>{DONE}</script>") } else { String::new() };
-    let prose = if SETTLING.iter().any(|(known, _)| *known == name) { PROSE } else { "" };
+    let prose = if SETTLING.iter().any(|(known, _)| *known == name) { prose } else { "" };
     Some(format!(
         "<!doctype html><html lang=en><head><meta charset=utf-8><title>{name}</title>{script}</head><body>{prose}{body}</body></html>"
     ))
@@ -373,7 +381,11 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), SETTLING.len() + OTHERS.len());
-        assert!(page("form", 1).is_some_and(|page| page.contains("id=b20")));
-        assert!(page("nothing", 1).is_none());
+        assert!(source("/page/form", 1).is_some_and(|page| page.contains("id=b20")));
+        assert!(source("/page/nothing", 1).is_none());
+        assert_eq!(
+            ["/page/fetch", "/bare/fetch"].map(|path| source(path, 1).is_some_and(|page| page.contains("Some prose"))),
+            [true, false]
+        );
     }
 }

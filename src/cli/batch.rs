@@ -24,6 +24,7 @@ use super::extract::{checked_base, request_for};
 use super::interrupt::interrupted;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
+use crate::gate::RouteTaken;
 use crate::reply::Timing;
 use eventmesh_extractors::Document;
 use eventmesh_extractors::pdf::Password;
@@ -36,7 +37,7 @@ The source is a file or an http or https URL; id is any text or number and comes
 PDF, may be left out.
 
 Each line of the output is an object, in the order in which pages are done:
-  {\"id\": \"a1\", \"status\": \"ok\", \"document\": {...}, \"timing\": {\"total_ms\": 3.1, ...}}
+  {\"id\": \"a1\", \"status\": \"ok\", \"route\": {...}, \"document\": {...}, \"timing\": {\"total_ms\": 3.1, ...}}
   {\"id\": \"a2\", \"status\": \"error\", \"error\": {\"kind\": \"source_not_found\", \"message\": \"...\"}}
 
 Examples:
@@ -75,6 +76,8 @@ struct Line {
     id: serde_json::Value,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<Box<RouteTaken>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     document: Option<Document>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Error>,
@@ -84,7 +87,7 @@ struct Line {
 
 impl Line {
     fn failed(id: serde_json::Value, error: Error) -> Self {
-        Self { id, status: "error", document: None, error: Some(error), timing: None }
+        Self { id, status: "error", route: None, document: None, error: Some(error), timing: None }
     }
 }
 
@@ -274,9 +277,14 @@ async fn one(engine: Engine, item: Item) -> Line {
         request = request.password(password);
     }
     match engine.extract(request).document().await {
-        Ok(answer) => {
-            Line { id: item.id, status: "ok", document: Some(answer.document), error: None, timing: Some(answer.timing) }
-        }
+        Ok(answer) => Line {
+            id: item.id,
+            status: "ok",
+            route: answer.route,
+            document: Some(answer.document),
+            error: None,
+            timing: Some(answer.timing),
+        },
         Err(error) => Line::failed(item.id, error),
     }
 }

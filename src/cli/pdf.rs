@@ -74,7 +74,13 @@ async fn render(arguments: RenderArgs) -> Result<(), Exit> {
         match chunk {
             Chunk::Picture(part) => picture.extend_from_slice(&part),
             Chunk::Error(error) => failed = Some(error),
-            Chunk::Head(_) | Chunk::Page(_) | Chunk::Rendered(_) | Chunk::Extract(..) | Chunk::Body(_) | Chunk::Done(_) => {}
+            Chunk::Head(_)
+            | Chunk::Route(_)
+            | Chunk::Page(_)
+            | Chunk::Rendered(_)
+            | Chunk::Extract(..)
+            | Chunk::Body(_)
+            | Chunk::Done(_) => {}
         }
     }
     engine.shutdown(Duration::ZERO).await;

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::problem::{HttpFailure, Problem};
 use crate::error::{Error, ErrorKind};
+use crate::gate::RouteTaken;
 use crate::render::{PictureFormat, Rendered};
 use crate::reply::{Head, Parts, Timing};
 use crate::{Document, Page};
@@ -99,6 +100,10 @@ pub(crate) struct AnswerBody {
     content_type: Option<String>,
     /// Its size in bytes, decompressed.
     bytes: usize,
+    /// Which way it has gone, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    route: Option<Box<RouteTaken>>,
     /// Its content.
     #[schema(value_type = Object)]
     document: Box<RawValue>,
@@ -141,6 +146,7 @@ impl AnswerBody {
             status,
             content_type,
             bytes,
+            route: parts.route,
             document: RawValue::from_string(json).map_err(unwritten)?,
             pages: parts.pages,
             rendered: parts.rendered.as_deref().map(rendered),

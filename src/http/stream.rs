@@ -85,6 +85,7 @@ impl Events {
                 });
                 self.write("head", rest)
             }
+            Chunk::Route(route) => self.write("route", json!({ "route": route })),
             Chunk::Page(page) => self.write("page", json!({ "page": page })),
             Chunk::Picture(part) => {
                 use base64::Engine as _;

@@ -13,8 +13,8 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
-use crate::gate::Why;
-use crate::reply::{Sent, Timing, Way};
+use crate::gate::Reason;
+use crate::reply::{Passage, Sent, Timing};
 use crate::request::Source;
 
 /// Where requests wait and are worked on.
@@ -107,13 +107,13 @@ impl EngineMetrics {
         let inner = Inner {
             outcomes: Rows::new(Counter::default, outcomes.map(|outcome| [("outcome", outcome)])),
             rejections: Rows::new(Counter::default, Rejection::ALL.map(|rejection| [("reason", rejection.label())])),
-            durations: Rows::new(seconds, Way::ALL.map(|way| [("way", way.label())])),
+            durations: Rows::new(seconds, Passage::ALL.map(|way| [("way", way.label())])),
             first: seconds(),
             waits: Rows::new(seconds, waits),
             fetches: Rows::new(seconds, SOURCES.map(|source| [("source", source)])),
             extracts: Rows::new(seconds, [Stage::Extract, Stage::Pdf].map(|stage| [("pool", stage.pool())])),
             renders: seconds(),
-            rendered: Rows::new(Counter::default, Why::ALL.map(|why| [("why", why.label())])),
+            rendered: Rows::new(Counter::default, Reason::ALL.map(|why| [("why", why.label())])),
             fallbacks: Counter::default(),
             fetched_bytes: Counter::default(),
             output_bytes: Counter::default(),
@@ -164,7 +164,7 @@ impl EngineMetrics {
     }
 
     /// A page is going to be rendered.
-    pub(crate) fn renders(&self, why: Why) {
+    pub(crate) fn renders(&self, why: Reason) {
         self.inner.rendered.with(why as usize, |counter| {
             counter.inc();
         });
@@ -385,7 +385,7 @@ mod tests {
         for kind in ErrorKind::ALL {
             assert_has(&text, &format!("eventmesh_requests_total{{outcome=\"{kind}\"}} 0"));
         }
-        for why in Why::ALL {
+        for why in Reason::ALL {
             assert_has(&text, &format!("eventmesh_renders_total{{why=\"{}\"}} 0", why.label()));
         }
         assert_has(&text, "eventmesh_queue_wait_seconds_count{pool=\"pages\",lane=\"batch\"} 0");
@@ -395,7 +395,7 @@ mod tests {
     #[test]
     fn a_request_is_counted_once_however_it_ends() {
         let metrics = EngineMetrics::new();
-        let sent = Sent { bytes: 7, first: Some(Duration::from_millis(20)), way: Way::Rendered };
+        let sent = Sent { bytes: 7, first: Some(Duration::from_millis(20)), way: Passage::Rendered };
         metrics.asked().ended(&Ok(Timing { total: Duration::from_millis(30), ..Timing::default() }), sent);
         for kind in ErrorKind::ALL {
             metrics.asked().ended(&Err(Error::new(kind, "no")), Sent::default());

@@ -19,6 +19,7 @@ use crate::cache::{
 };
 use crate::engine::Inner;
 use crate::error::{Error, ErrorKind};
+use crate::gate::RouteTaken;
 use crate::render::RenderOptions;
 use crate::reply::{Body, Chunk, Head, Reply, ReplySender, Timing};
 use crate::request::{Request, Source};
@@ -109,6 +110,9 @@ pub(super) async fn extract(
             let kept = Kept::of(&body)?;
             if !seen.is_some_and(|(headed, _)| headed) {
                 reply.send(Chunk::Head(kept.head)).await;
+                if let Some(route) = kept.route {
+                    reply.send(Chunk::Route(route)).await;
+                }
             }
             reply.send(Chunk::Body(Body::kept(kept.json, status))).await;
             Ok(seen.map_or_else(|| Timing { total: Instant::now() - time.began, ..Timing::default() }, |(_, timing)| timing))
@@ -134,7 +138,7 @@ async fn renew(inner: &Arc<Inner>, request: Request, time: Time, known: Option<V
 fn fetched(made: Result<Made, Error>, parts: bool, policy: &FreshnessPolicy) -> Fetched<Error> {
     match made {
         Ok(Made { head: None, document: None, freshness: Some(freshness), .. }) => Fetched::NotModified(freshness),
-        Ok(Made { head: Some(head), document: Some(document), freshness, .. }) => {
+        Ok(Made { head: Some(head), route, document: Some(document), freshness, .. }) => {
             // Pages that were sent one by one are not in it.
             let whole = !parts || document.pdf.is_none();
             let mut freshness = freshness.unwrap_or_else(|| {
@@ -142,7 +146,7 @@ fn fetched(made: Result<Made, Error>, parts: bool, policy: &FreshnessPolicy) -> 
                 Freshness::of(&silent, UnixTime::now(), policy)
             });
             freshness.storable &= whole;
-            match Kept::written(&head, &document) {
+            match Kept::written(&head, route, &document) {
                 Ok(body) => Fetched::Document { body, freshness },
                 Err(error) => Fetched::Failed { failure: Failure::Ours, error, keep: None },
             }
@@ -193,6 +197,7 @@ fn failure(error: &Error) -> Failure {
 /// What is kept: what was found, and the content as JSON.
 struct Kept {
     head: Head,
+    route: Option<Box<RouteTaken>>,
     json: Bytes,
 }
 
@@ -202,6 +207,7 @@ struct KeptHead {
     status: Option<u16>,
     content_type: Option<String>,
     bytes: usize,
+    route: Option<Box<RouteTaken>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -213,11 +219,16 @@ struct KeptFailure {
 
 impl Kept {
     /// The length of what was found, what was found, the content.
-    fn written(head: &Head, document: &crate::Document) -> Result<Bytes, Error> {
+    fn written(head: &Head, route: Option<Box<RouteTaken>>, document: &crate::Document) -> Result<Bytes, Error> {
         let unwritten =
             |error: serde_json::Error| Error::new(ErrorKind::Internal, "the content cannot be written down").caused_by(error);
-        let found =
-            KeptHead { url: head.url.clone(), status: head.status, content_type: head.content_type.clone(), bytes: head.bytes };
+        let found = KeptHead {
+            url: head.url.clone(),
+            status: head.status,
+            content_type: head.content_type.clone(),
+            bytes: head.bytes,
+            route,
+        };
         let found = serde_json::to_vec(&found).map_err(unwritten)?;
         let mut writer = BytesMut::new();
         writer.put_u32(u32::try_from(found.len()).unwrap_or(0));
@@ -231,9 +242,9 @@ impl Kept {
         let broken = || Error::new(ErrorKind::Internal, "what is kept cannot be read");
         let length = body.first_chunk::<4>().map(|length| u32::from_be_bytes(*length) as usize).ok_or_else(broken)?;
         let found = body.get(4..4 + length).ok_or_else(broken)?;
-        let KeptHead { url, status, content_type, bytes } =
+        let KeptHead { url, status, content_type, bytes, route } =
             serde_json::from_slice(found).map_err(|error| broken().caused_by(error))?;
-        Ok(Self { head: Head { url, status, content_type, bytes }, json: body.slice(4 + length..) })
+        Ok(Self { head: Head { url, status, content_type, bytes }, route, json: body.slice(4 + length..) })
     }
 
     fn written_failure(error: &Error) -> Bytes {
@@ -265,7 +276,7 @@ mod tests {
     fn what_is_kept_is_what_was_written() {
         let head = Head { url: Some("https://example.com/".to_owned()), status: Some(200), content_type: None, bytes: 7 };
         let document = crate::Document { title: Some("T".to_owned()), ..crate::Document::default() };
-        let kept = Kept::of(&Kept::written(&head, &document).expect("it is written")).expect("it is read");
+        let kept = Kept::of(&Kept::written(&head, None, &document).expect("it is written")).expect("it is read");
         assert_eq!(kept.head, head);
         assert_eq!(kept.json, serde_json::to_vec(&document).expect("it is JSON"));
         assert!(Kept::of(&Bytes::from_static(b"\0\0\0\x09x")).is_err());

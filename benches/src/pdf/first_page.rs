@@ -48,7 +48,13 @@ async fn first(engine: &Engine, document: &Path) -> Result<Duration, Error> {
             // The rest is given up, as by a reader that has seen enough.
             Chunk::Page(_) => return Ok(began.elapsed()),
             Chunk::Error(error) => return Err(error.into()),
-            Chunk::Head(_) | Chunk::Picture(_) | Chunk::Rendered(_) | Chunk::Extract(..) | Chunk::Body(_) | Chunk::Done(_) => {}
+            Chunk::Head(_)
+            | Chunk::Route(_)
+            | Chunk::Picture(_)
+            | Chunk::Rendered(_)
+            | Chunk::Extract(..)
+            | Chunk::Body(_)
+            | Chunk::Done(_) => {}
         }
     }
     Err("the document has no page".into())

@@ -74,7 +74,13 @@ async fn pages(engine: &Engine, path: &Path) -> Result<u32, Error> {
         match chunk {
             Chunk::Page(_) => count += 1,
             Chunk::Error(error) => return Err(error.into()),
-            Chunk::Head(_) | Chunk::Picture(_) | Chunk::Rendered(_) | Chunk::Extract(..) | Chunk::Body(_) | Chunk::Done(_) => {}
+            Chunk::Head(_)
+            | Chunk::Route(_)
+            | Chunk::Picture(_)
+            | Chunk::Rendered(_)
+            | Chunk::Extract(..)
+            | Chunk::Body(_)
+            | Chunk::Done(_) => {}
         }
     }
     Ok(count)

@@ -121,9 +121,7 @@ impl MixedTarget {
                 "nothing".to_owned(),
                 &[ErrorKind::ResourceLimit, ErrorKind::Deadline, ErrorKind::Quarantined],
             ),
-            Kind::BadPdf => {
-                (Request::bytes("%PDF-1.7\nand nothing else"), "nothing".to_owned(), &[ErrorKind::Malformed])
-            }
+            Kind::BadPdf => (Request::bytes("%PDF-1.7\nand nothing else"), "nothing".to_owned(), &[ErrorKind::Malformed]),
             Kind::Render => {
                 let name = RENDERED[usize::try_from(number / 20).unwrap_or(0) % RENDERED.len()];
                 let options = RenderOptions { settle_cap: Duration::from_secs(2), raw: true, ..RenderOptions::default() };
@@ -162,9 +160,8 @@ impl Target for MixedTarget {
             match reply.document().await {
                 Ok(answer) => {
                     let page = answer.rendered.as_ref();
-                    let capped = page.is_some_and(|page| {
-                        matches!(page.settled.reason, SettleReason::Cap | SettleReason::Patience)
-                    });
+                    let capped =
+                        page.is_some_and(|page| matches!(page.settled.reason, SettleReason::Cap | SettleReason::Patience));
                     let whole = !rendered || capped || page.is_some_and(|page| page.html.contains("id=\"done\""));
                     if whole && answer.document.text.contains(&text) && expected.is_empty() {
                         Answer::new(AnswerKind::Good, "good")

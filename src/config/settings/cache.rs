@@ -16,8 +16,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         engine.cache.directory,
         "Directory where pages are kept, too, and survive a restart; one engine has it to itself. Default none; for a daemon, the cache directory that its service manager names."
     ),
-    setting!("cache.disk", Bytes, engine.cache.disk, "Bytes that they may take there: by default sixteen times what is kept in memory."),
-    setting!("cache.max_entry", Bytes, engine.cache.max_entry, "Larger contents are not kept: by default those would be fewer than eight in memory."),
+    setting!(
+        "cache.disk",
+        Bytes,
+        engine.cache.disk,
+        "Bytes that they may take there: by default sixteen times what is kept in memory."
+    ),
+    setting!(
+        "cache.max_entry",
+        Bytes,
+        engine.cache.max_entry,
+        "Larger contents are not kept: by default those would be fewer than eight in memory."
+    ),
     setting!(
         "cache.refreshes",
         Count,
@@ -42,7 +52,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         engine.cache.freshness.negative_ttl,
         "How long a server's failure is remembered at most: by default long enough for a herd, short enough for a repair."
     ),
-    setting!("cache.max_ttl", Time, engine.cache.freshness.max_ttl, "The longest that a server is believed: by default a week, since some say a year."),
+    setting!(
+        "cache.max_ttl",
+        Time,
+        engine.cache.freshness.max_ttl,
+        "The longest that a server is believed: by default a week, since some say a year."
+    ),
     setting!(
         "cache.stale_while_revalidate",
         Time,
