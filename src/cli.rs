@@ -11,6 +11,7 @@ mod interrupt;
 mod keys;
 mod log;
 mod pdf;
+mod place;
 mod render;
 mod serve;
 mod top;

@@ -6,7 +6,7 @@
 use std::error::Error as StdError;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,11 +26,12 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::admission::Permit;
+use crate::admission::{Admission, Permit};
 use crate::cache::{Freshness, FreshnessPolicy, ResponseHead, UnixTime, Validators};
 use crate::config::Config;
 use crate::egress::{Connector, DialError, Egress, cause};
 use crate::error::{Error, ErrorKind};
+use crate::observe::EngineMetrics;
 use crate::reply::Head;
 use crate::request::Source;
 
@@ -269,7 +270,8 @@ fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(|value| value.trim().to_owned())
 }
 
-fn too_large(limit: u64) -> Error {
+/// A page is larger than `limit`.
+pub(crate) fn too_large(limit: u64) -> Error {
     let message = format!("the page is larger than {} MiB, the limit for one page", limit.div_ceil(1 << 20));
     Error::new(ErrorKind::TooLarge, message)
 }
@@ -289,6 +291,15 @@ fn unreachable(address: &str, error: impl StdError + Send + Sync + 'static) -> E
     }
     let message = format!("failed to fetch {address}: {why}");
     Error::new(ErrorKind::SourceUnreadable, message).caused_by(error)
+}
+
+/// A file as an engine would read it, for whoever sends it to one.
+pub(crate) async fn read(path: PathBuf, limit: u64) -> Result<Vec<u8>, Error> {
+    blocking(move || {
+        let mut permit = Admission::new(1, u64::MAX, EngineMetrics::new()).enter()?;
+        read_file(&path, limit, &mut permit)
+    })
+    .await?
 }
 
 /// Runs what blocks beside the runtime.

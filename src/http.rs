@@ -13,9 +13,11 @@ mod incoming;
 mod keys;
 mod ops;
 mod problem;
+mod prompt;
 mod quota;
 mod routes;
 mod server;
+mod steady;
 mod stream;
 
 use std::path::Path;

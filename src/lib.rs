@@ -24,6 +24,7 @@ mod admission;
 mod browser;
 pub mod cache;
 pub mod cli;
+mod client;
 mod config;
 mod daemon;
 mod egress;

@@ -22,7 +22,7 @@ use super::EngineArgs;
 use super::exit::Exit;
 use super::extract::{checked_base, request_for};
 use super::interrupt::interrupted;
-use crate::engine::Engine;
+use super::place::{Place, ServerArgs, largest_page};
 use crate::error::{Error, ErrorKind};
 use crate::gate::RouteTaken;
 use crate::reply::Timing;
@@ -42,6 +42,7 @@ Each line of the output is an object, in the order in which pages are done:
 
 Examples:
   eventmesh batch pages.ndjson -o results.ndjson
+  eventmesh batch --server https://mesh.example --key-file key pages.ndjson -o results.ndjson
   jq -c '{id: .name, source: .url}' sites.json | eventmesh batch - | jq .document.title")]
 pub(crate) struct BatchArgs {
     /// The list, one JSON object a line, or - for standard input
@@ -52,6 +53,8 @@ pub(crate) struct BatchArgs {
     /// Pages at work at once [default: two per worker]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     concurrency: Option<u32>,
+    #[command(flatten)]
+    server: ServerArgs,
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -130,7 +133,10 @@ pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
     config.max_admitted_bytes = config.max_admitted_bytes.max(u64::from(concurrency) * largest);
     config.pdf.max_bytes = config.pdf.max_bytes.max(u64::from(concurrency) * crate::pdf::expected_bytes(config.max_page_bytes));
     let concurrency = concurrency as usize;
-    let engine = super::start(config).await?;
+    let client = arguments.server.client()?;
+    // A daemon that is not there, or does not let us in, is told of before anything of the list has failed for that.
+    largest_page(client.as_ref(), &config).await?;
+    let place = Place::start(client, config).await?;
 
     let (items, mut listed) = mpsc::channel(concurrency);
     let (results, done) = mpsc::channel(concurrency);
@@ -160,7 +166,7 @@ pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
             },
             next = listed.recv(), if list_is_open && at_work.len() < concurrency => match next {
                 Some(Listed::Item(item)) => {
-                    at_work.spawn(one(engine.clone(), item));
+                    at_work.spawn(one(place.clone(), item));
                     continue;
                 }
                 Some(Listed::Broken { number, why }) => {
@@ -191,7 +197,7 @@ pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
     };
     at_work.abort_all();
     drop((results, at_work));
-    engine.shutdown(Duration::ZERO).await;
+    place.leave().await;
     let writing = tokio::task::spawn_blocking(move || writer.join());
     let written = if matches!(ended, Ended::Interrupted) {
         // Nobody may be reading what is written; what does not go out soon never will.
@@ -263,8 +269,8 @@ impl Work {
     }
 }
 
-/// Extracts one item. The engine ends every reply, so there is a line for every item.
-async fn one(engine: Engine, item: Item) -> Line {
+/// Extracts one item. Every reply ends, wherever it comes from, so there is a line for every item.
+async fn one(place: Place, item: Item) -> Line {
     let mut request = request_for(&item.source);
     if let Some(base_url) = &item.base_url {
         match checked_base(base_url) {
@@ -276,7 +282,7 @@ async fn one(engine: Engine, item: Item) -> Line {
     if let Some(password) = item.password {
         request = request.password(password);
     }
-    match engine.extract(request).document().await {
+    match place.answer_in_time(request).await {
         Ok(answer) => Line {
             id: item.id,
             status: "ok",

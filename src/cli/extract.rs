@@ -1,13 +1,13 @@
 //! `eventmesh extract`: one page or PDF in, one result out.
 
 use std::io::Read;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::EngineArgs;
 use super::exit::{Exit, write_out};
 use super::interrupt::interrupted;
+use super::place::{Place, ServerArgs, largest_page};
 use super::render::BrowserArgs;
 use crate::reply::Answer;
 use crate::request::{RenderMode, Request};
@@ -40,6 +40,7 @@ Examples:
   eventmesh extract --format json https://example.com/
   curl -s https://example.com/ | eventmesh extract --base-url https://example.com/ -
   eventmesh extract --format text archive/page.html.gz
+  eventmesh extract --server http://127.0.0.1:7800 report.pdf
   eventmesh extract --format json report.pdf | jq '.pages[] | select(.needs_ocr)'
 
 Files ending in .gz are decompressed. Without a base URL, relative links of a file stay relative.")]
@@ -66,6 +67,8 @@ pub(crate) struct ExtractArgs {
     render: Render,
     #[command(flatten)]
     browser: BrowserArgs,
+    #[command(flatten)]
+    server: ServerArgs,
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -94,8 +97,9 @@ pub(crate) async fn run(arguments: ExtractArgs) -> Result<(), Exit> {
 
 async fn extract(arguments: ExtractArgs) -> Result<Answer, Exit> {
     let config = arguments.engine.config()?;
+    let client = arguments.server.client()?;
     let mut request = if arguments.source == "-" {
-        Request::bytes(read_standard_input(config.max_page_bytes).await?)
+        Request::bytes(read_standard_input(largest_page(client.as_ref(), &config).await?).await?)
     } else {
         request_for(&arguments.source)
     };
@@ -118,9 +122,9 @@ async fn extract(arguments: ExtractArgs) -> Result<Answer, Exit> {
     if mode != RenderMode::Never {
         request = request.rendered(mode, arguments.browser.options()?);
     }
-    let engine = super::start(config).await?;
-    let answer = engine.extract(request).document().await;
-    engine.shutdown(Duration::ZERO).await;
+    let place = Place::start(client, config).await?;
+    let answer = place.answer(request).await;
+    place.leave().await;
     answer.map_err(Exit::from)
 }
 
@@ -153,7 +157,8 @@ pub(crate) fn checked_base(base_url: &str) -> Result<String, String> {
     }
 }
 
-pub(crate) async fn read_standard_input(limit: u64) -> Result<Vec<u8>, Exit> {
+/// All of standard input, up to a limit, of which the error says what is to be said besides.
+pub(crate) async fn read_standard_input((limit, besides): (u64, &'static str)) -> Result<Vec<u8>, Exit> {
     // A thread of its own, which is left behind if nobody waits for it: a read of a pipe cannot be interrupted.
     let read = tokio::task::spawn_blocking(move || {
         let mut page = Vec::new();
@@ -164,7 +169,7 @@ pub(crate) async fn read_standard_input(limit: u64) -> Result<Vec<u8>, Exit> {
         .map_err(|error| Exit::fault("failed to read standard input", error))?
         .map_err(|error| Exit::unreadable("standard input", &error))?;
     if page.len() as u64 > limit {
-        let message = format!("the page is larger than {} MiB, the limit for one page; --max-page sets it", limit >> 20);
+        let message = format!("the page is larger than {} MiB, the limit for one page{besides}", limit.div_ceil(1 << 20));
         return Err(crate::error::Error::new(crate::error::ErrorKind::TooLarge, message).into());
     }
     Ok(page)

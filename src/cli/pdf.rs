@@ -11,6 +11,7 @@ use super::EngineArgs;
 use super::exit::Exit;
 use super::extract::{read_standard_input, request_for};
 use super::interrupt::interrupted;
+use super::place::{ServerArgs, largest_page};
 use crate::reply::Chunk;
 use crate::request::{Picture, Request};
 use eventmesh_extractors::pdf::Password;
@@ -42,6 +43,8 @@ pub(crate) struct RenderArgs {
     #[arg(long, value_name = "PASSWORD", env = "EVENTMESH_PDF_PASSWORD", hide_env_values = true)]
     password: Option<Password>,
     #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
     engine: EngineArgs,
 }
 
@@ -56,9 +59,10 @@ pub(crate) async fn run(command: PdfCommand) -> Result<(), Exit> {
 }
 
 async fn render(arguments: RenderArgs) -> Result<(), Exit> {
+    arguments.server.none_for("draws no pages of PDFs")?;
     let config = arguments.engine.config()?;
     let mut request = if arguments.source == "-" {
-        Request::bytes(read_standard_input(config.max_page_bytes).await?)
+        Request::bytes(read_standard_input(largest_page(None, &config).await?).await?)
     } else {
         request_for(&arguments.source)
     };

@@ -11,6 +11,7 @@ use super::EngineArgs;
 use super::exit::{Exit, write_out};
 use super::extract::{checked_base, read_standard_input, request_for};
 use super::interrupt::interrupted;
+use super::place::{Place, ServerArgs, largest_page};
 use crate::render::{Action, Cookie, Picture, PictureFormat, RenderOptions, Rendered, Screenshot, Viewport, Wait};
 use crate::reply::Answer;
 use crate::request::{RenderMode, Request};
@@ -171,6 +172,8 @@ pub(crate) struct RenderArgs {
     #[command(flatten)]
     browser: BrowserArgs,
     #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
     engine: EngineArgs,
 }
 
@@ -200,14 +203,18 @@ async fn render(arguments: RenderArgs) -> Result<(), Exit> {
     options.network = arguments.network;
     options.with_cookies = arguments.cookies_out;
     options.raw = arguments.format == Format::Html;
-    let mut request =
-        if source == "-" { Request::bytes(read_standard_input(config.max_page_bytes).await?) } else { request_for(source) };
+    let client = arguments.server.client()?;
+    let mut request = if source == "-" {
+        Request::bytes(read_standard_input(largest_page(client.as_ref(), &config).await?).await?)
+    } else {
+        request_for(source)
+    };
     if let Some(base_url) = &arguments.base_url {
         request = request.base_url(checked_base(base_url).map_err(Exit::usage)?);
     }
-    let engine = super::start(config).await?;
-    let answer = engine.extract(request.rendered(RenderMode::Always, options)).document().await;
-    engine.shutdown(Duration::ZERO).await;
+    let place = Place::start(client, config).await?;
+    let answer = place.answer(request.rendered(RenderMode::Always, options)).await;
+    place.leave().await;
     let answer = answer?;
     let rendered = answer.rendered.as_deref();
     if let (Some(path), Some(picture)) = (&arguments.screenshot, rendered.and_then(last_picture)) {

@@ -7,7 +7,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
-use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use tracing::Instrument;
 
 use super::Api;
@@ -17,6 +17,8 @@ use super::quota::Exhausted;
 
 /// A request's name, as the caller chose it or as we did.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The trace that a request is part of, as the caller says; it gets it back.
+const TRACE: HeaderName = HeaderName::from_static("traceparent");
 /// Where keys may stand besides `Authorization: Bearer`.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The longest name of a request.
@@ -39,15 +41,22 @@ pub(crate) async fn identify(State(api): State<Api>, mut request: Request, next:
     request.extensions_mut().insert(id.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
-    let trace = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let trace = request.headers().get(&TRACE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     // Of the highest level: whatever is logged of a request is told under its name, however little is logged.
-    let span = tracing::error_span!("request", id = %id.0, %method, route, trace);
+    let span = tracing::error_span!("request", id = %id.0, %method, route, trace = trace.as_deref());
     let active = api.inner.metrics.http.enter();
     let mut response = next.run(request).instrument(span.clone()).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        *response.body_mut() = problem.instance(&id.0).body();
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
     let told = response.extensions().get::<Told>().copied();
     let status = response.status();
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID, value);
+    }
+    if let Some(value) = trace.and_then(|trace| HeaderValue::from_str(&trace).ok()) {
+        response.headers_mut().insert(TRACE, value);
     }
     let took = began.elapsed();
     api.inner.metrics.http.answered(&method, &route, status, told.map(|told| told.0), took);

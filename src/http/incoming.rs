@@ -1,6 +1,6 @@
 //! Bodies on their way in: bounded while they come, and taken for what they are said to be.
 
-use axum::extract::{FromRequest, Multipart, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::Api;
 use super::body::{ExtractBody, ScreenshotBody, json};
 use super::problem::{HttpFailure, Problem};
+use super::steady::{QUIET, Steady, is_stalled};
 
 /// A body that has come in whole.
 #[derive(Debug)]
@@ -84,11 +85,16 @@ fn too_large(limit: usize) -> Problem {
     Problem::http(HttpFailure::BodyTooLarge, format!("a body may have {} MiB at most", limit.div_ceil(1 << 20)))
 }
 
+fn stalled() -> Problem {
+    Problem::http(HttpFailure::Stalled, format!("nothing has come of the body for {QUIET:?}"))
+}
+
 /// All of a body, whatever its `Content-Length` says.
 async fn whole(request: Request, limit: usize) -> Result<Bytes, Problem> {
-    match Limited::new(request.into_body(), limit).collect().await {
+    match Limited::new(Steady::new(request.into_body()), limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
+        Err(error) if is_stalled(&*error) => Err(stalled()),
         Err(error) => Err(Problem::http(HttpFailure::Syntax, format!("the body does not come through: {error}"))),
     }
 }
@@ -98,14 +104,18 @@ async fn form<T: FromSource>(request: Request, limit: usize) -> Result<T, Proble
     let broken = |error: axum::extract::multipart::MultipartError| {
         if error.status() == hyper::StatusCode::PAYLOAD_TOO_LARGE {
             too_large(limit)
+        } else if is_stalled(&error) {
+            stalled()
         } else {
             Problem::http(HttpFailure::Syntax, format!("the form cannot be parsed: {}", error.body_text()))
         }
     };
     // All of its parts together are held to the same limit as any body.
     let (parts, body) = request.into_parts();
-    let body = axum::body::Body::new(Limited::new(body, limit));
-    let request = Request::from_parts(parts, body);
+    let body = axum::body::Body::new(Limited::new(Steady::new(body), limit));
+    let mut request = Request::from_parts(parts, body);
+    // The framework's own limit is far below that.
+    DefaultBodyLimit::disable().apply(&mut request);
     let mut form = Multipart::from_request(request, &())
         .await
         .map_err(|error| Problem::http(HttpFailure::Syntax, format!("this is no form: {}", error.body_text())))?;

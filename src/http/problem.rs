@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -25,7 +26,7 @@ pub(crate) struct Problem {
     detail: String,
     /// The request that it happened to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) instance: Option<String>,
+    instance: Option<String>,
     /// The kind, as a word.
     #[schema(example = "overloaded")]
     code: &'static str,
@@ -59,6 +60,8 @@ pub(crate) enum HttpFailure {
     Syntax,
     /// The body makes no sense.
     Semantics,
+    /// The body stops in the middle.
+    Stalled,
     /// The body is larger than it may be.
     BodyTooLarge,
     /// The body is in a format that is not known.
@@ -78,9 +81,10 @@ pub(crate) enum HttpFailure {
 }
 
 impl HttpFailure {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Syntax,
         Self::Semantics,
+        Self::Stalled,
         Self::BodyTooLarge,
         Self::MediaType,
         Self::NotAcceptable,
@@ -96,6 +100,7 @@ impl HttpFailure {
         match self {
             Self::Syntax => (StatusCode::BAD_REQUEST, "syntax", "the body cannot be parsed"),
             Self::Semantics => (StatusCode::UNPROCESSABLE_ENTITY, "semantics", "the body makes no sense"),
+            Self::Stalled => (StatusCode::REQUEST_TIMEOUT, "body_stalled", "the body stops in the middle"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is too large"),
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", "the body's format is not known"),
             Self::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "not_acceptable", "no accepted format can be had"),
@@ -118,7 +123,7 @@ impl Problem {
             detail: detail.into(),
             instance: None,
             code,
-            retryable: failure == HttpFailure::Quota,
+            retryable: matches!(failure, HttpFailure::Quota | HttpFailure::Stalled),
             retry_after_ms: None,
             stage: Some("request"),
             errors: Vec::new(),
@@ -134,6 +139,18 @@ impl Problem {
     pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after_ms = Some(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
         self
+    }
+
+    /// It happened to the request of this name.
+    pub(crate) fn instance(mut self, request: &str) -> Self {
+        self.instance = Some(request.to_owned());
+        self
+    }
+
+    /// As it is sent.
+    pub(crate) fn body(&self) -> Body {
+        // Text and numbers.
+        serde_json::to_vec(self).unwrap_or_default().into()
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -243,8 +260,7 @@ impl From<Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = (self.status(), body).into_response();
+        let mut response = (self.status(), self.body()).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(delay) = self.retry_after_ms {
@@ -252,6 +268,8 @@ impl IntoResponse for Problem {
             headers.insert(RETRY_AFTER, HeaderValue::from(delay.div_ceil(1000).max(1)));
         }
         response.extensions_mut().insert(Told(self.code));
+        // Which request it happened to is known further out.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -26,6 +26,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
+use super::prompt::Prompt;
+
 /// Where clients come in.
 #[derive(Debug)]
 pub(crate) enum Door {
@@ -192,6 +194,7 @@ impl Serving {
             .max_header_list_size(u32::try_from(self.limits.head_bytes).unwrap_or(u32::MAX))
             .keep_alive_interval(self.limits.head)
             .keep_alive_timeout(self.limits.head);
+        let head = self.limits.head;
         let (router, mut going) = (self.router.clone(), self.going.clone());
         let asked = going.clone();
         let service = service_fn(move |request: Request<Incoming>| {
@@ -206,7 +209,7 @@ impl Serving {
             }
         });
         spawn_named("connection", async move {
-            let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+            let mut connection = pin!(builder.serve_connection(TokioIo::new(Prompt::new(stream, head)), service));
             let lingered = async {
                 // Without its sender the server is gone.
                 let _ = going.wait_for(|going| *going).await;

@@ -251,6 +251,29 @@ pub struct File {
 }
 
 impl What {
+    /// What all of them are called.
+    const NAMES: [&'static str; 19] = [
+        "click",
+        "double_click",
+        "hover",
+        "type",
+        "fill",
+        "press",
+        "select",
+        "check",
+        "uncheck",
+        "scroll",
+        "drag",
+        "upload",
+        "wait",
+        "navigate",
+        "back",
+        "evaluate",
+        "screenshot",
+        "extract",
+        "dialog",
+    ];
+
     /// What it is called.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -373,11 +396,15 @@ impl From<Action> for serde_json::Value {
     }
 }
 
+/// A reference that is written out is taken for one into what is read.
+type Name = &'static str;
+
 /// What has come of an action.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// What it is called.
-    pub action: &'static str,
+    #[serde(deserialize_with = "known")]
+    pub action: Name,
     /// How it ended.
     pub status: Status,
     /// What stood in the way, or what else there is to say.
@@ -387,7 +414,7 @@ pub struct Outcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<serde_json::Value>,
     /// How long it took, or the whole batch it was part of.
-    #[serde(rename = "ms", serialize_with = "millis")]
+    #[serde(rename = "ms", serialize_with = "millis", deserialize_with = "from_millis")]
     pub took: Duration,
     /// The batch it was part of, from 1, if it was done together with others.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -398,8 +425,19 @@ fn millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S:
     serializer.serialize_f64((duration.as_secs_f64() * 10_000.0).round() / 10.0)
 }
 
+fn from_millis<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let millis = f64::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(millis / 1e3).map_err(serde::de::Error::custom)
+}
+
+fn known<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<&'static str, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let known = What::NAMES.into_iter().find(|known| **known == *name);
+    known.ok_or_else(|| serde::de::Error::custom(format!("{name} is no action")))
+}
+
 /// How an action ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It was done.
@@ -440,6 +478,22 @@ mod tests {
 
     fn parse(text: &str) -> Result<Action, String> {
         serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn outcomes_are_read_as_they_are_written() {
+        for action in What::NAMES {
+            let took = Duration::from_micros(1_500);
+            let outcome = Outcome { action, status: Status::Ok, detail: None, value: None, took, batch: Some(1) };
+            let written = serde_json::to_string(&outcome).expect("it can be written");
+            assert_eq!(serde_json::from_str::<Outcome>(&written).expect("it can be read"), outcome);
+        }
+        // Each name is one that an action has, and the schema knows all of those.
+        let schema = schema().to_string();
+        for name in What::NAMES {
+            assert!(schema.contains(&format!("\"{name}\"")), "{name}");
+        }
+        assert_eq!(schema.matches("\"const\":").count(), What::NAMES.len(), "{schema}");
     }
 
     #[test]

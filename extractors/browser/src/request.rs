@@ -281,7 +281,7 @@ pub(crate) fn address(text: &str) -> Result<Url, String> {
 }
 
 /// Why waiting has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SettleReason {
     /// Nothing that matters went on any more.
@@ -295,7 +295,7 @@ pub enum SettleReason {
 }
 
 /// How waiting has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
     /// Why.
     pub reason: SettleReason,
@@ -315,7 +315,7 @@ pub struct Picture {
 }
 
 /// What a page told the console.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleMessage {
     /// `log`, `warning`, `error`, `exception` and so on.
     pub level: String,
@@ -324,7 +324,7 @@ pub struct ConsoleMessage {
 }
 
 /// A request that a page made.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworkEntry {
     /// What it asked for.
     pub url: String,
@@ -344,7 +344,7 @@ pub struct NetworkEntry {
 }
 
 /// A dialog that came up, and was answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialog {
     /// `alert`, `confirm`, `prompt` or `beforeunload`.
     #[serde(rename = "type")]
