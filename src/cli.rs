@@ -127,6 +127,9 @@ struct EngineArgs {
     /// given more than once
     #[arg(long, value_name = "CIDR", value_parser = network)]
     allow_net: Vec<IpNet>,
+    /// Asks a site for nothing that its robots.txt does not allow; serve does so anyway
+    #[arg(long)]
+    robots: bool,
     /// Directory for compiled code, readable and writable by nobody else [default: the user's cache directory]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -135,7 +138,11 @@ struct EngineArgs {
 impl EngineArgs {
     /// The settings of an engine: those of a file that was named, of the environment, and of these flags.
     fn config(&self) -> Result<Config, Exit> {
-        let mut config = self.sources()?.load().map_err(Exit::usage)?.settings.engine;
+        let loaded = self.sources()?.load().map_err(Exit::usage)?;
+        let said = loaded.is_set("fetch.robots");
+        let mut config = loaded.settings.engine;
+        // Whoever asks for one page is no robot, unless they say so.
+        config.fetch.robots &= said;
         // What ends with its answer has nobody to keep anything for.
         config.cache.memory = 0;
         config.control_groups = false;
@@ -176,6 +183,9 @@ impl EngineArgs {
         if !self.allow_net.is_empty() {
             let networks: Vec<_> = self.allow_net.iter().map(ToString::to_string).collect();
             say("--allow-net", "egress.allow", networks.into());
+        }
+        if self.robots {
+            say("--robots", "fetch.robots", true.into());
         }
         if let Some(directory) = &self.cache_dir {
             say("--cache-dir", "artifact_cache", path_value(directory)?);

@@ -28,6 +28,7 @@ pub(crate) use written::{example, shown};
 
 use crate::cache::{CacheConfig, DiskConfig, FreshnessPolicy, Packing, StoreConfig};
 use crate::egress::{EgressPolicy, Resolver, SystemResolver};
+use crate::fetch::{HostLimits, RetryLimits};
 
 /// Settings of an engine. [`Config::default`] is what is used where nothing is said.
 #[derive(Clone, Debug)]
@@ -169,6 +170,27 @@ pub struct FetchLimits {
     pub wire_bytes: u64,
     /// What the fetcher calls itself.
     pub user_agent: String,
+    /// Time for all of a body, from its first byte. Default 2 min: whoever sends it drop by drop is not waited for.
+    pub body: Duration,
+    /// How many times as large a page may be as it was sent, past 1 MiB. Default 200: pages come to 20, and a bomb to 1,000.
+    pub ratio: u64,
+    /// Headers of an answer. Default 128.
+    pub headers: usize,
+    /// Bytes of an answer's headers. Default 64 KiB.
+    pub header_bytes: usize,
+    /// What is asked for again when it fails.
+    pub retries: RetryLimits,
+    /// What one host is asked for at most.
+    pub hosts: HostLimits,
+    /// Whether what a site's robots.txt does not allow is not asked for, by a browser neither. Default not: it is meant for
+    /// programs that go from page to page by themselves; the daemon, which may be used by one, honours it.
+    pub robots: bool,
+    /// Whether a request may ignore it where it is honoured. Default not.
+    pub robots_optional: bool,
+    /// How long a robots.txt is good. Default 24 h, which is the longest by its RFC.
+    pub robots_kept: Duration,
+    /// How long nothing is asked of a site that fails to answer for it. Default 30 s.
+    pub robots_again: Duration,
 }
 
 impl Default for Config {
@@ -269,6 +291,16 @@ impl Default for FetchLimits {
             redirects: 10,
             wire_bytes: 32 << 20,
             user_agent: concat!("eventmesh/", env!("CARGO_PKG_VERSION")).to_owned(),
+            body: Duration::from_secs(120),
+            ratio: 200,
+            headers: 128,
+            header_bytes: 64 << 10,
+            retries: RetryLimits::default(),
+            hosts: HostLimits::default(),
+            robots: false,
+            robots_optional: false,
+            robots_kept: Duration::from_secs(24 * 60 * 60),
+            robots_again: Duration::from_secs(30),
         }
     }
 }
@@ -369,6 +401,13 @@ impl Config {
         check(!limits.start.is_zero(), "browser.limits.start must be longer than nothing");
         check(!limits.call.is_zero(), "browser.limits.call must be longer than nothing");
         check(self.egress.policy.ports.iter().all(|ports| *ports.start() > 0), "egress.ports must be 1 to 65535");
+        let fetch = &self.fetch;
+        check(fetch.ratio >= 1, "fetch.ratio must be at least 1");
+        check((16..=10_000).contains(&fetch.headers), "fetch.headers must be 16 to 10000");
+        check((8 << 10..=16 << 20).contains(&fetch.header_bytes), "fetch.header_bytes must be 8 KiB to 16 MiB");
+        for problem in fetch.hosts.problems() {
+            check(false, problem);
+        }
         problems
     }
 }

@@ -337,6 +337,7 @@ async fn canary(engine: &Engine) -> Option<bool> {
             | ErrorKind::SourceUnreadable
             | ErrorKind::SourceRefused
             | ErrorKind::Blocked
+            | ErrorKind::Disallowed
             | ErrorKind::Unsupported
             | ErrorKind::Malformed
             | ErrorKind::PasswordRequired

@@ -25,7 +25,7 @@ mod target;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -154,6 +154,11 @@ impl Egress {
     pub(crate) async fn dial_authority(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
         let target = self.inner.policy.authority(host, port).inspect_err(|refused| self.count(refused))?;
         self.connect(&target).await
+    }
+
+    /// Whether an address is in a network that the operator has allowed by name.
+    pub(crate) fn is_own(&self, address: IpAddr) -> bool {
+        self.inner.policy.allows(address)
     }
 
     /// Connections that were refused so far, by why.

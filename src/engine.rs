@@ -27,7 +27,7 @@ use crate::cache::{Cache, Counts, OpenError};
 use crate::config::Config;
 use crate::egress::Egress;
 use crate::error::{Error, ErrorKind};
-use crate::fetch::{Fetcher, FetcherError};
+use crate::fetch::{FetchSnapshot, Fetcher, FetcherError};
 use crate::gate::{Hosts, Lean, Outcome};
 use crate::memory::{EngineMemory, WasmMemory};
 use crate::observe::{EngineMetrics, Rejection};
@@ -358,6 +358,7 @@ impl Engine {
             egress: EgressSnapshot { refused: refused.values().sum(), why: refused },
             events_missed: self.inner.bus.missed(),
             control_groups: self.control_groups(),
+            fetch: self.inner.fetcher.snapshot(),
             cache: self.inner.cache.as_ref().map(Cache::counts),
             memory: self.inner.governor.snapshot(),
             tree: self.inner.tree.snapshot(),
@@ -530,6 +531,8 @@ pub struct EngineSnapshot {
     pub events_missed: u64,
     /// The control groups of processes.
     pub control_groups: ControlGroupsSnapshot,
+    /// How sites are treated.
+    pub fetch: FetchSnapshot,
     /// What is kept of pages, if anything is.
     pub cache: Option<Counts>,
     /// What is held, and how short memory is.

@@ -23,6 +23,8 @@ pub enum ErrorKind {
     SourceRefused,
     /// The egress policy does not allow to connect to it.
     Blocked,
+    /// The site's robots.txt does not allow to ask for it.
+    Disallowed,
     /// It is nothing that can be extracted.
     Unsupported,
     /// It is broken beyond repair.
@@ -55,12 +57,13 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds, in order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidRequest,
         Self::SourceNotFound,
         Self::SourceUnreadable,
         Self::SourceRefused,
         Self::Blocked,
+        Self::Disallowed,
         Self::Unsupported,
         Self::Malformed,
         Self::PasswordRequired,
@@ -86,6 +89,7 @@ impl ErrorKind {
             Self::SourceUnreadable => "source_unreadable",
             Self::SourceRefused => "source_refused",
             Self::Blocked => "blocked",
+            Self::Disallowed => "disallowed",
             Self::Unsupported => "unsupported",
             Self::Malformed => "malformed",
             Self::PasswordRequired => "password_required",
@@ -120,7 +124,7 @@ impl ErrorKind {
             Self::Deadline | Self::ResourceLimit | Self::ExtractionFailed | Self::Quarantined => 6,
             Self::Overloaded | Self::Unavailable | Self::ShuttingDown => 7,
             Self::NotInstalled => 9,
-            Self::Blocked => 10,
+            Self::Blocked | Self::Disallowed => 10,
         }
     }
 }

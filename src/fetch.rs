@@ -1,29 +1,43 @@
-//! Getting a page: from memory, from a file, or from the web by a plain GET, within limits.
+//! Getting a page: from memory, from a file, or from the web by a plain GET, within limits and with manners.
 //!
+//! ```text
+//!   get ─▶ fetch ─▶ follow ─▶ persist ─┬▶ robots ─▶ turns (hosts, breaker) ─▶ once
+//!                                      └◀───────────── retry ◀────────────────┘
+//! ```
 //! Whom it connects to is not its business: every connection, that of each redirect too, goes through
 //! [`egress`](crate::egress).
+
+mod asking;
+mod breaker;
+mod hosts;
+mod retry;
+mod robots;
+mod terms;
+mod turns;
 
 use std::error::Error as StdError;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::bufread::GzDecoder;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, LOCATION, USER_AGENT,
 };
 use hyper::{Request, Response, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::Serialize;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::admission::{Admission, Permit};
@@ -34,6 +48,11 @@ use crate::error::{Error, ErrorKind};
 use crate::observe::EngineMetrics;
 use crate::reply::Head;
 use crate::request::Source;
+
+pub(crate) use breaker::Outcome;
+pub use hosts::HostLimits;
+pub use retry::RetryLimits;
+pub(crate) use terms::Terms;
 
 /// A page as found.
 #[derive(Debug)]
@@ -65,8 +84,40 @@ pub(crate) struct Fetcher {
     max_page_bytes: u64,
     max_wire_bytes: u64,
     policy: FreshnessPolicy,
+    body: Duration,
+    ratio: u64,
+    turns: turns::Turns,
+    retries: RetryLimits,
+    retried: AtomicU64,
+    robots: robots::Known,
+    robots_kept: Duration,
+    robots_again: Duration,
+    disallowed: AtomicU64,
 }
 
+/// How sites are treated.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct FetchSnapshot {
+    /// Hosts that are known now.
+    pub hosts: usize,
+    /// Sites now whose robots.txt is known, or being asked for.
+    pub robots: usize,
+    /// Requests so far that had to wait for their turn at a host.
+    pub waited: u64,
+    /// Requests so far that were refused instead.
+    pub refused: u64,
+    /// Times that something was asked for again.
+    pub retried: u64,
+    /// Times that a host has asked to be left alone.
+    pub paused: u64,
+    /// Times that a host has failed so often that it was not asked for a while.
+    pub opened: u64,
+    /// Requests so far that robots.txt did not allow.
+    pub disallowed: u64,
+}
+
+/// Up to this size a page may be as much larger than what was sent as it likes.
+const ANY_RATIO: u64 = 1 << 20;
 /// How long a connection that nobody uses is kept for the next page, and how many of one host.
 const KEPT: Duration = Duration::from_secs(30);
 const KEPT_PER_HOST: usize = 4;
@@ -91,6 +142,9 @@ impl Fetcher {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(KEPT)
             .pool_max_idle_per_host(KEPT_PER_HOST)
+            .http1_max_headers(limits.headers)
+            .http1_max_buf_size(limits.header_bytes)
+            .http2_max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
             .build(connector);
         Ok(Self {
             client,
@@ -101,11 +155,41 @@ impl Fetcher {
             max_page_bytes: config.max_page_bytes,
             max_wire_bytes: limits.wire_bytes,
             policy: config.cache.freshness.clone(),
+            body: limits.body,
+            ratio: limits.ratio,
+            turns: turns::Turns::new(limits.hosts),
+            retries: limits.retries,
+            retried: AtomicU64::new(0),
+            robots: robots::Known::default(),
+            robots_kept: limits.robots_kept,
+            robots_again: limits.robots_again,
+            disallowed: AtomicU64::new(0),
         })
     }
 
+    pub(crate) fn snapshot(&self) -> FetchSnapshot {
+        let counts = self.turns.counts();
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        FetchSnapshot {
+            hosts: self.turns.hosts(),
+            robots: self.robots.len(),
+            waited: count(&counts.waited),
+            refused: count(&counts.refused),
+            retried: count(&self.retried),
+            paused: count(&counts.paused),
+            opened: count(&counts.opened),
+            disallowed: count(&self.disallowed),
+        }
+    }
+
     /// Gets a page, admitting its bytes with `permit` as they come. The page holds the permit from then on.
-    pub(crate) async fn get(&self, source: Source, mut permit: Permit, known: Option<&Validators>) -> Result<Got, Error> {
+    pub(crate) async fn get(
+        &self,
+        source: Source,
+        mut permit: Permit,
+        known: Option<&Validators>,
+        terms: &Terms,
+    ) -> Result<Got, Error> {
         match source {
             Source::Bytes(bytes) => {
                 if bytes.len() as u64 > self.max_page_bytes {
@@ -122,14 +206,15 @@ impl Fetcher {
                 })
                 .await?
             }
-            Source::Url(url) => self.fetch(&url, permit, known).await,
+            Source::Url(url) => self.fetch(&url, permit, known, terms).await,
         }
     }
 
-    async fn fetch(&self, address: &str, mut permit: Permit, known: Option<&Validators>) -> Result<Got, Error> {
+    async fn fetch(&self, address: &str, mut permit: Permit, known: Option<&Validators>, terms: &Terms) -> Result<Got, Error> {
         let url = self.egress.parse(address).map_err(|refused| refused.error(address))?;
         let asked_at = UnixTime::now();
-        let (response, url) = self.follow(url, known).await?;
+        // The turn is held until the body is there.
+        let (response, url, _turn) = self.follow(url, known, terms).await?;
         let address = url.as_str();
         let status = response.status();
         let freshness = self.freshness(&response, asked_at);
@@ -141,7 +226,12 @@ impl Fetcher {
                 404 | 410 => ErrorKind::SourceNotFound,
                 _ => ErrorKind::SourceRefused,
             };
-            return Err(Error::new(kind, format!("{address} answers with HTTP {status}")).upstream(status.as_u16()));
+            let error = Error::new(kind, format!("{address} answers with HTTP {status}")).upstream(status.as_u16());
+            let wish = asking::wish(response.headers()).filter(|_| matches!(status.as_u16(), 429 | 503));
+            return Err(match wish {
+                Some(wish) => error.retry_after(wish),
+                None => error,
+            });
         }
         let gzip = match text_of(response.headers(), &CONTENT_ENCODING).map(|coding| coding.to_ascii_lowercase()).as_deref() {
             None | Some("identity" | "") => false,
@@ -157,8 +247,9 @@ impl Fetcher {
             return Err(too_large(limit));
         }
         let mut wire = Vec::new();
-        while let Some(frame) = timeout(self.idle, body.frame()).await.map_err(|_| self.silent(address))? {
-            let Ok(part) = frame.map_err(|error| unreachable(address, error))?.into_data() else { continue };
+        let until = Instant::now() + self.body;
+        while let Some(frame) = self.part(&mut body, until, address).await? {
+            let Ok(part) = frame.into_data() else { continue };
             if wire.len() as u64 + part.len() as u64 > limit {
                 return Err(too_large(limit));
             }
@@ -172,12 +263,19 @@ impl Fetcher {
             bytes: wire.len(),
         };
         if gzip {
-            let limit = self.max_page_bytes;
+            // What grows out of all proportion is no page.
+            let proportion = (wire.len() as u64).saturating_mul(self.ratio).max(ANY_RATIO);
+            let limit = self.max_page_bytes.min(proportion);
+            let (ratio, page) = (self.ratio, self.max_page_bytes);
             let inflated = blocking(move || {
                 let bytes = inflate(&wire[..], limit, &mut permit);
                 bytes.map(|bytes| (bytes, permit))
             });
             (wire, permit) = inflated.await?.map_err(|error| match error {
+                Inflate::Refused(error) if error.kind() == ErrorKind::TooLarge && limit < page => {
+                    let message = format!("{address} is more than {ratio} times as large as it was sent: no page is");
+                    Error::new(ErrorKind::TooLarge, message)
+                }
                 Inflate::Refused(error) => error,
                 Inflate::Broken(error) => {
                     Error::new(ErrorKind::SourceUnreadable, format!("{address} is sent as gzip, but broken")).caused_by(error)
@@ -189,13 +287,17 @@ impl Fetcher {
     }
 
     /// Asks for `url`, and for what it redirects to.
-    async fn follow(&self, mut url: Url, known: Option<&Validators>) -> Result<(Response<Incoming>, Url), Error> {
+    async fn follow(
+        &self,
+        mut url: Url,
+        known: Option<&Validators>,
+        terms: &Terms,
+    ) -> Result<(Response<Incoming>, Url, turns::Turn), Error> {
         for _ in 0..=self.redirects {
-            let asked = timeout(self.idle, self.client.request(self.ask(&url, known)?)).await;
-            let response = asked.map_err(|_| self.silent(url.as_str()))?.map_err(|error| unreachable(url.as_str(), error))?;
+            let (response, turn) = self.persist(&url, known, terms).await?;
             let location =
                 response.headers().get(LOCATION).filter(|_| matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308));
-            let Some(location) = location else { return Ok((response, url)) };
+            let Some(location) = location else { return Ok((response, url, turn)) };
             let next = location.to_str().ok().and_then(|location| url.join(location).ok());
             let Some(mut next) = next else {
                 return Err(Error::new(ErrorKind::SourceRefused, format!("{url} redirects to what is no URL")));
@@ -219,7 +321,7 @@ impl Fetcher {
         Freshness::of(&head, asked_at, &self.policy)
     }
 
-    fn ask(&self, url: &Url, known: Option<&Validators>) -> Result<Request<Empty<Bytes>>, Error> {
+    fn ask(&self, url: &Url, known: Option<&Validators>, terms: &Terms) -> Result<Request<Empty<Bytes>>, Error> {
         let mut address = url.clone();
         address.set_fragment(None);
         let mut request = Request::get(address.as_str());
@@ -228,6 +330,9 @@ impl Fetcher {
         }
         if let Some(since) = known.and_then(|known| known.last_modified.as_deref()) {
             request = request.header(IF_MODIFIED_SINCE, since);
+        }
+        if let Some(cookies) = terms.session.as_ref().and_then(|session| session.header(url)) {
+            request = request.header(COOKIE, cookies);
         }
         request
             .header(ACCEPT, "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5")

@@ -17,6 +17,7 @@ mod prompt;
 mod quota;
 mod routes;
 mod server;
+mod sessions;
 mod steady;
 mod stream;
 
@@ -36,6 +37,7 @@ pub(crate) use server::{Door, Server, ServerLimits};
 
 use crate::engine::Engine;
 use crate::observe::Metrics;
+use crate::sessions::{SessionLimits, Sessions};
 
 /// What the routes work with. Clones are the same.
 #[derive(Clone, Debug)]
@@ -48,13 +50,15 @@ struct Inner {
     engine: Engine,
     keys: Keys,
     metrics: Arc<Metrics>,
+    sessions: Sessions,
     /// Bytes of a body.
     max_body: usize,
 }
 
 impl Api {
     pub(crate) fn new(engine: Engine, keys: Keys, metrics: Arc<Metrics>, max_body: usize) -> Self {
-        Self { inner: Arc::new(Inner { engine, keys, metrics, max_body }) }
+        let sessions = Sessions::new(SessionLimits::default());
+        Self { inner: Arc::new(Inner { engine, keys, metrics, sessions, max_body }) }
     }
 
     /// Reads again what can be read again: the keys.
@@ -85,6 +89,8 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(routes::extract))
         .routes(routes!(routes::render))
         .routes(routes!(routes::screenshot))
+        .routes(routes!(sessions::create))
+        .routes(routes!(sessions::show, sessions::remove))
         .routes(routes!(routes::capabilities))
 }
 

@@ -41,6 +41,7 @@ pub mod queue;
 mod reply;
 mod request;
 mod scratch;
+mod sessions;
 mod systemd;
 mod worker;
 
@@ -52,7 +53,7 @@ pub use engine::{EgressSnapshot, Engine, EngineBuilder, EngineSnapshot, PdfSnaps
 pub use error::{Error, ErrorKind};
 pub use eventmesh_actors as actors;
 pub use eventmesh_actors::Priority;
-pub use fetch::FetcherError;
+pub use fetch::{FetchSnapshot, FetcherError, HostLimits, RetryLimits};
 pub use ipnet::IpNet;
 /// Rendering: what can be asked of a browser, and what comes of it.
 pub mod render {
@@ -68,5 +69,6 @@ pub use eventmesh_extractors::{
     Attachment, Document, Field, Image, Json, Link, Metadata, Note, OutlineItem, Page, PageImage, PageType, PdfFacts, Table,
 };
 pub use reply::{Answer, Body, Chunk, Head, Reply, Timing};
-pub use request::{Picture, RenderMode, Request, Source};
+pub use request::{Picture, RenderMode, Request, Robots, Source};
+pub use sessions::Session;
 pub use worker::worker_main;

@@ -33,7 +33,7 @@ use crate::browser;
 use crate::cache::{Freshness, Validators};
 use crate::engine::Inner;
 use crate::error::{Error, ErrorKind};
-use crate::fetch::Got;
+use crate::fetch::{Got, Outcome, Terms};
 use crate::gate::{self, Lean, Reason, Route, RouteTaken, Way};
 use crate::observe::{Asked, Stage, place_of};
 use crate::pdf::{self, Assembly};
@@ -120,6 +120,7 @@ async fn make(
 ) -> Result<Made, Error> {
     let (began, deadline) = (time.began, time.deadline());
     let late = |doing: &str| time.late(doing);
+    let terms = Terms::of(&request, &inner.config.fetch, deadline)?;
 
     // A file that is called one is one, or a broken one.
     let called_pdf = match &request.source {
@@ -136,13 +137,14 @@ async fn make(
             .map_err(|error| error.of(url))?;
         let source = RenderSource::Url(checked.into());
         let mut permit = permit;
-        let work = Work { inner, page: Bytes::new(), priority: request.priority, began, fetched: began, deadline, reply };
+        let work =
+            Work { inner, page: Bytes::new(), priority: request.priority, began, fetched: began, deadline, reply, terms: &terms };
         let rendered = work.browse(source, &request.options, Reason::Asked, &late).await?;
         permit.grow(rendered.html.len() as u64)?;
         return work.rendered(rendered, request.base_url, request.html, None, &request.options, &late).await;
     }
     let place = place_of(&request.source);
-    let getting = inner.fetcher.get(request.source, permit, known).instrument(debug_span!("fetch"));
+    let getting = inner.fetcher.get(request.source, permit, known, &terms).instrument(debug_span!("fetch"));
     let got = timeout_at(deadline, getting).await.map_err(|_| late("being fetched"))??;
     let fetched = Instant::now();
     let page = match got {
@@ -163,7 +165,7 @@ async fn make(
     // Held until the answer is out.
     let (page, _permit) = page.hold();
 
-    let work = Work { inner, page, priority: request.priority, began, fetched, deadline, reply };
+    let work = Work { inner, page, priority: request.priority, began, fetched, deadline, reply, terms: &terms };
     let made = match debug_span!("gate").in_scope(|| gate::route(content_type.as_deref(), &work.page))? {
         Route::Html if request.render.is_some() => {
             Err(Error::new(ErrorKind::Unsupported, "the source is no PDF, and only pages of PDFs can be rendered"))
@@ -202,6 +204,7 @@ struct Work<'w> {
     fetched: Instant,
     deadline: Instant,
     reply: &'w ReplySender,
+    terms: &'w Terms,
 }
 
 impl Work<'_> {
@@ -333,7 +336,23 @@ impl Work<'_> {
             RenderSource::Url(url) => (key_of(url.as_bytes()), 0),
             RenderSource::Html { html, .. } => (key_of(html), html.len() as u64),
         };
-        let request = Arc::new(RenderRequest { source, options: options.clone() });
+        // What a browser asks a site for is held to the same manners.
+        let mut turn = match &source {
+            RenderSource::Url(url) => {
+                let url = self.inner.egress.parse(url).map_err(|refused| refused.error(url))?;
+                let turn = timeout_at(self.deadline, self.inner.fetcher.turn(&url, self.terms)).await;
+                Some(turn.map_err(|_| late("waiting for its turn at the host"))??)
+            }
+            RenderSource::Html { .. } => None,
+        };
+        let session = self.terms.session.as_ref().map(|session| (session, session.cookies()));
+        let mut asked = options.clone();
+        if let Some((_, given)) = &session {
+            // Those of the request itself come later, and win.
+            asked.cookies.splice(0..0, given.iter().cloned());
+            asked.with_cookies = true;
+        }
+        let request = Arc::new(RenderRequest { source, options: asked });
         let waiting = self.inner.metrics.waiting(Stage::Render, self.priority);
         let job = || {
             waiting.over();
@@ -342,7 +361,17 @@ impl Work<'_> {
         let demand = Demand::new(browser::expected_bytes(brought), self.deadline).priority(self.priority).key(key);
         let rendered = browsers.pool.run(demand, job).instrument(debug_span!("render", why = why.label())).await;
         let rendered =
-            rendered.inspect_err(|error| waiting.failed(error)).map_err(|error| failure(error, late, browser::failure))?;
+            rendered.inspect_err(|error| waiting.failed(error)).map_err(|error| failure(error, late, browser::failure));
+        if let Some(turn) = &mut turn {
+            turn.went(outcome(&rendered));
+        }
+        let mut rendered = rendered?;
+        if let Some((session, given)) = session {
+            session.take_back(&given, rendered.cookies.clone(), &rendered.url);
+            if !options.with_cookies {
+                rendered.cookies.clear();
+            }
+        }
         self.inner.metrics.worked(Stage::Render, rendered.timing.total);
         Ok(rendered)
     }
@@ -486,6 +515,16 @@ fn shown_at(url: Option<String>, html: bool) -> Hints {
 
 /// A page of so many bytes is judged at once; for a longer one that takes long enough for others to notice.
 const AT_ONCE: usize = 64 << 10;
+
+/// What a rendering says of its host.
+fn outcome(rendered: &Result<Rendered, Error>) -> Outcome {
+    match rendered {
+        Ok(rendered) if rendered.status.is_some_and(|status| status >= 500) => Outcome::Badly,
+        Ok(_) => Outcome::Well,
+        Err(error) if error.kind() == ErrorKind::SourceUnreadable => Outcome::Badly,
+        Err(_) => Outcome::Unknown,
+    }
+}
 
 /// Pages on their way from a worker.
 const PAGES: usize = 2;

@@ -10,6 +10,7 @@ use eventmesh_extractors::browser::RenderOptions;
 use eventmesh_extractors::pdf::Password;
 
 use crate::cache::Directives;
+use crate::sessions::Session;
 
 /// Where a page is.
 #[derive(Clone, Debug)]
@@ -38,6 +39,18 @@ pub struct Request {
     pub(crate) mode: RenderMode,
     pub(crate) options: Arc<RenderOptions>,
     pub(crate) cache: Directives,
+    pub(crate) robots: Option<Robots>,
+    /// One caller's cookies: whatever comes of the request is that caller's alone and never kept for others.
+    pub(crate) session: Option<Session>,
+}
+
+/// What is done about a site's robots.txt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Robots {
+    /// What it does not allow is not asked for.
+    Honour,
+    /// It is not looked at.
+    Ignore,
 }
 
 /// Whether a page is rendered by a browser before its content is taken.
@@ -79,6 +92,8 @@ impl Request {
             mode: RenderMode::Never,
             options: Arc::default(),
             cache: Directives::default(),
+            robots: None,
+            session: None,
         }
     }
 
@@ -171,6 +186,20 @@ impl Request {
     #[must_use]
     pub fn cache(mut self, directives: Directives) -> Self {
         self.cache = directives;
+        self
+    }
+
+    /// What is done about the site's robots.txt. Default: what the engine's settings say, which may also refuse to ignore it.
+    #[must_use]
+    pub fn robots(mut self, robots: Robots) -> Self {
+        self.robots = Some(robots);
+        self
+    }
+
+    /// The cookies that are sent, and kept, by fetches and by browsers. Such a request is not answered from the cache.
+    #[must_use]
+    pub fn session(mut self, session: Session) -> Self {
+        self.session = Some(session);
         self
     }
 

@@ -62,6 +62,7 @@ impl BrowserArgs {
     pub(crate) fn options(&self) -> Result<RenderOptions, Exit> {
         let actions = self.actions.as_deref().map(actions).transpose()?.unwrap_or_default();
         let cookie = |(name, value): &(String, String)| Cookie {
+            expires: None,
             name: name.clone(),
             value: value.clone(),
             domain: None,

@@ -48,6 +48,12 @@ pub(crate) struct DaemonArgs {
     /// manager, if it names one]
     #[arg(long, value_name = "DIR")]
     page_cache: Option<PathBuf>,
+    /// Asks sites for what their robots.txt does not allow, too
+    #[arg(long, conflicts_with = "robots")]
+    ignore_robots: bool,
+    /// Lets requests ignore robots.txt
+    #[arg(long)]
+    robots_optional: bool,
     /// Seconds that answers on their way may take when it ends [default: 30]
     #[arg(long, value_name = "SECONDS", value_parser = super::seconds)]
     drain: Option<Duration>,
@@ -72,6 +78,12 @@ impl DaemonArgs {
         }
         if let Some(keys) = &self.keys {
             say("--keys", "daemon.keys", path_value(keys)?);
+        }
+        if self.ignore_robots {
+            say("--ignore-robots", "fetch.robots", false.into());
+        }
+        if self.robots_optional {
+            say("--robots-optional", "fetch.robots_optional", true.into());
         }
         if let Some(requests) = self.max_requests {
             say("--max-requests", "max_requests", requests.into());

@@ -37,6 +37,8 @@ pub(super) struct Time;
 pub(super) struct Ratio;
 /// Four of them, one for each level of pressure.
 pub(super) struct Levels;
+/// Whether something is so.
+pub(super) struct Switch;
 /// A text.
 pub(super) struct Text;
 /// A place in the file system.
@@ -124,6 +126,16 @@ impl Codec<[f64; 4]> for Levels {
 
     fn write(value: &[f64; 4]) -> String {
         List::<Ratio>::write(&value.to_vec())
+    }
+}
+
+impl Codec<bool> for Switch {
+    fn read(value: &Value) -> Result<bool, String> {
+        value.to_bool().ok_or_else(|| format!("{}, where true or false is needed", kind(value)))
+    }
+
+    fn write(value: &bool) -> String {
+        value.to_string()
     }
 }
 

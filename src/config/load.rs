@@ -186,6 +186,11 @@ impl Loaded {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }
 
+    /// Whether somebody has set it.
+    pub(crate) fn is_set(&self, key: &str) -> bool {
+        self.origins.contains_key(key)
+    }
+
     /// How many settings somebody has set.
     pub(crate) fn set(&self) -> usize {
         self.origins

@@ -28,6 +28,8 @@ impl Default for Settings {
         engine.cache.memory = KEPT;
         // It is a service: what its manager hands over is its own.
         engine.control_groups = true;
+        // Programs use it that go from page to page by themselves.
+        engine.fetch.robots = true;
         Self { engine, daemon: DaemonConfig::default() }
     }
 }
@@ -171,8 +173,12 @@ mod tests {
                 "[\"77\"]",
                 "[\"seven\"]",
                 "\"off\"",
+                "true",
+                "false",
             ];
-            let other = others.iter().find(|text| (setting.set)(&mut settings, &toml(text)).is_ok());
+            let other = others
+                .iter()
+                .find(|text| (setting.set)(&mut settings, &toml(text)).is_ok() && (setting.get)(&settings) != before);
             let other = other.unwrap_or_else(|| panic!("{} takes none of the values", setting.key));
             let after = (setting.get)(&settings);
             assert_ne!(after, before, "{} was set to {other}", setting.key);
@@ -263,7 +269,39 @@ mod tests {
             enter_after: _,
             leave_after: _,
         } = policy;
-        let crate::FetchLimits { connect: _, idle: _, redirects: _, wire_bytes: _, user_agent: _ } = fetch;
+        let crate::FetchLimits {
+            connect: _,
+            idle: _,
+            redirects: _,
+            wire_bytes: _,
+            user_agent: _,
+            body: _,
+            ratio: _,
+            headers: _,
+            header_bytes: _,
+            retries,
+            hosts,
+            robots: _,
+            robots_optional: _,
+            robots_kept: _,
+            robots_again: _,
+        } = fetch;
+        let crate::RetryLimits { times: _, base: _, cap: _ } = retries;
+        let crate::HostLimits {
+            per_host: _,
+            per_own_host: _,
+            per_second: _,
+            burst: _,
+            own: _,
+            waiting: _,
+            pause: _,
+            crawl_delay: _,
+            failures: _,
+            window: _,
+            open: _,
+            longest_open: _,
+            hosts: _,
+        } = hosts;
         let crate::CacheSettings { memory: _, max_entry: _, directory: _, disk: _, refreshes: _, freshness } = cache;
         let crate::cache::FreshnessPolicy {
             default_ttl: _,

@@ -14,7 +14,7 @@ use super::incoming::decoded;
 use super::problem::{HttpFailure, Problem};
 use crate::cache::Directives;
 use crate::render::{Action, Cookie, PictureFormat, RenderOptions, Screenshot, Viewport, Wait};
-use crate::request::{RenderMode, Request, Source};
+use crate::request::{RenderMode, Request, Robots, Source};
 
 /// One page to be extracted: its address, or what it is.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
@@ -59,6 +59,20 @@ pub(crate) struct ExtractBody {
     /// Whether nothing that is kept is taken, and nothing of this is kept.
     #[serde(default)]
     pub(crate) no_store: bool,
+    /// The session whose cookies are sent and kept. What is asked for with one is not taken from what is kept.
+    pub(crate) session: Option<String>,
+    /// What is done about the site's robots.txt. Default: what the daemon does, which may not let it be ignored.
+    pub(crate) robots: Option<RobotsBody>,
+}
+
+/// What is done about a site's robots.txt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RobotsBody {
+    /// What it does not allow is not asked for.
+    Honour,
+    /// It is not looked at.
+    Ignore,
 }
 
 /// Whether a browser renders the page first.
@@ -194,6 +208,10 @@ pub(crate) struct ScreenshotBody {
     priority: PriorityBody,
     /// Milliseconds for all of it.
     deadline_ms: Option<u64>,
+    /// The session whose cookies are sent and kept.
+    pub(crate) session: Option<String>,
+    /// What is done about the site's robots.txt. Default: what the daemon does, which may not let it be ignored.
+    robots: Option<RobotsBody>,
 }
 
 impl ExtractBody {
@@ -212,6 +230,13 @@ impl ExtractBody {
         if let Some(base_url) = self.base_url {
             let base = url::Url::parse(&base_url).ok().filter(|url| !url.cannot_be_a_base());
             request = request.base_url(base.ok_or_else(|| senseless("/base_url", "is no URL that others can be relative to"))?);
+        }
+        if self.session.is_some() {
+            // Whoever knows of sessions has taken it.
+            return Err(senseless("/session", "makes no sense here"));
+        }
+        if let Some(robots) = self.robots {
+            request = request.robots(robots.into());
         }
         if let Some(charset) = self.charset {
             request = request.charset(charset);
@@ -265,6 +290,8 @@ impl ScreenshotBody {
             browser: Some(browser),
             priority: self.priority,
             deadline_ms: self.deadline_ms,
+            session: self.session,
+            robots: self.robots,
             ..ExtractBody::default()
         };
         body.request()
@@ -309,6 +336,15 @@ impl BrowserBody {
         };
         options.check().map_err(|why| senseless("/browser", why))?;
         Ok(options)
+    }
+}
+
+impl From<RobotsBody> for Robots {
+    fn from(robots: RobotsBody) -> Self {
+        match robots {
+            RobotsBody::Honour => Self::Honour,
+            RobotsBody::Ignore => Self::Ignore,
+        }
     }
 }
 

@@ -78,10 +78,14 @@ pub(crate) enum HttpFailure {
     Forbidden,
     /// The key's quota is used up.
     Quota,
+    /// There is no session of that name.
+    NoSuchSession,
+    /// There is a session of that name already.
+    SessionExists,
 }
 
 impl HttpFailure {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Syntax,
         Self::Semantics,
         Self::Stalled,
@@ -93,6 +97,8 @@ impl HttpFailure {
         Self::Unauthorized,
         Self::Forbidden,
         Self::Quota,
+        Self::NoSuchSession,
+        Self::SessionExists,
     ];
 
     /// The status, the kind as a word, and in words.
@@ -109,6 +115,8 @@ impl HttpFailure {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "a key is needed"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "the key does not allow this"),
             Self::Quota => (StatusCode::TOO_MANY_REQUESTS, "quota", "the key's quota is used up"),
+            Self::NoSuchSession => (StatusCode::NOT_FOUND, "no_such_session", "there is no session of that name"),
+            Self::SessionExists => (StatusCode::CONFLICT, "session_exists", "there is a session of that name already"),
         }
     }
 }
@@ -163,7 +171,7 @@ pub(crate) fn status(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::SourceNotFound => StatusCode::NOT_FOUND,
         ErrorKind::SourceUnreadable | ErrorKind::SourceRefused => StatusCode::BAD_GATEWAY,
-        ErrorKind::Blocked => StatusCode::FORBIDDEN,
+        ErrorKind::Blocked | ErrorKind::Disallowed => StatusCode::FORBIDDEN,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::InvalidRequest
         | ErrorKind::Unsupported
@@ -188,6 +196,7 @@ fn stage(kind: ErrorKind) -> Option<&'static str> {
         | ErrorKind::SourceUnreadable
         | ErrorKind::SourceRefused
         | ErrorKind::Blocked
+        | ErrorKind::Disallowed
         | ErrorKind::TooLarge => Some("fetch"),
         ErrorKind::Unsupported => Some("gate"),
         ErrorKind::Malformed
@@ -215,6 +224,7 @@ fn retryable(kind: ErrorKind) -> bool {
         ErrorKind::InvalidRequest
         | ErrorKind::SourceNotFound
         | ErrorKind::Blocked
+        | ErrorKind::Disallowed
         | ErrorKind::Unsupported
         | ErrorKind::Malformed
         | ErrorKind::PasswordRequired

@@ -1,5 +1,6 @@
 //! The operations.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use hyper::header::HeaderMap;
@@ -10,7 +11,9 @@ use super::Api;
 use super::answer::{AnswerBody, Format, picture, whole};
 use super::body::{ExtractBody, RenderWhen, ScreenshotBody};
 use super::incoming::Incoming;
+use super::keys::Key;
 use super::problem::Problem;
+use super::sessions::with_session;
 use super::stream::streamed;
 
 /// Extracts the content of one page or PDF.
@@ -30,10 +33,11 @@ use super::stream::streamed;
 )]
 pub(super) async fn extract(
     State(api): State<Api>,
+    key: Option<Extension<Key>>,
     headers: HeaderMap,
     Incoming(body): Incoming<ExtractBody>,
 ) -> Result<Response, Problem> {
-    answered(&api, &headers, body).await
+    answered(&api, key.as_deref(), &headers, body).await
 }
 
 /// Renders one page with a browser, and extracts its content.
@@ -52,11 +56,12 @@ pub(super) async fn extract(
 )]
 pub(super) async fn render(
     State(api): State<Api>,
+    key: Option<Extension<Key>>,
     headers: HeaderMap,
     Incoming(mut body): Incoming<ExtractBody>,
 ) -> Result<Response, Problem> {
     body.render = RenderWhen::Always;
-    answered(&api, &headers, body).await
+    answered(&api, key.as_deref(), &headers, body).await
 }
 
 /// Takes a picture of one page.
@@ -69,15 +74,22 @@ pub(super) async fn render(
         (status = "default", description = "A failure", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn screenshot(State(api): State<Api>, Incoming(body): Incoming<ScreenshotBody>) -> Result<Response, Problem> {
-    let answer = api.inner.engine.extract(body.request()?).parts().await?;
+pub(super) async fn screenshot(
+    State(api): State<Api>,
+    key: Option<Extension<Key>>,
+    Incoming(mut body): Incoming<ScreenshotBody>,
+) -> Result<Response, Problem> {
+    let session = body.session.take();
+    let request = with_session(&api, key.as_deref(), session.as_deref(), body.request()?)?;
+    let answer = api.inner.engine.extract(request).parts().await?;
     picture(&answer)
 }
 
-async fn answered(api: &Api, headers: &HeaderMap, mut body: ExtractBody) -> Result<Response, Problem> {
+async fn answered(api: &Api, key: Option<&Key>, headers: &HeaderMap, mut body: ExtractBody) -> Result<Response, Problem> {
     let format = Format::negotiated(headers)?;
     body.with_html |= format == Format::Html;
-    let request = body.request()?;
+    let session = body.session.take();
+    let request = with_session(api, key, session.as_deref(), body.request()?)?;
     match format {
         Format::Ndjson | Format::Events => Ok(streamed(api.inner.engine.extract(request.stream_pages()), format)),
         Format::Json | Format::Markdown | Format::Text | Format::Html => {
@@ -146,7 +158,7 @@ pub(super) async fn capabilities(State(api): State<Api>) -> axum::Json<Capabilit
     let config = api.inner.engine.config();
     axum::Json(Capabilities {
         version: env!("CARGO_PKG_VERSION"),
-        operations: vec!["extract", "render", "screenshot"],
+        operations: vec!["extract", "render", "screenshot", "sessions"],
         formats: vec![
             Format::Json.media_type(),
             Format::Markdown.media_type(),

@@ -36,7 +36,8 @@ pub(super) fn plan(inner: &Inner, request: &Request) -> Option<Plan> {
     let Source::Url(url) = &request.source else { return None };
     // What nobody may ask for is refused where everything is.
     let url = inner.egress.peek(url)?;
-    if request.password.is_some() || request.render.is_some() || !is_shared(&request.options) {
+    // What a session brings is one caller's alone.
+    if request.session.is_some() || request.password.is_some() || request.render.is_some() || !is_shared(&request.options) {
         return None;
     }
     let options = format!(
@@ -183,6 +184,7 @@ fn failure(error: &Error) -> Failure {
         | ErrorKind::TooLarge => Failure::Unusable,
         ErrorKind::InvalidRequest
         | ErrorKind::Blocked
+        | ErrorKind::Disallowed
         | ErrorKind::NotInstalled
         | ErrorKind::ResourceLimit
         | ErrorKind::ExtractionFailed

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventmesh::memory::Jemalloc;
-use eventmesh::{Config, EgressConfig, EgressPolicy, Engine, ErrorKind, Request};
+use eventmesh::{Config, EgressConfig, EgressPolicy, Engine, ErrorKind, FetchLimits, HostLimits, Request};
 use eventmesh_actors::{GovernorSpec, KernelMemory, Subscriber, TreeSnapshot};
 
 use super::{StartError, cache, page};
@@ -57,6 +57,11 @@ impl EngineTarget {
             governor,
             // Bombs are stopped early, so that they do not hide everything else.
             max_page_bytes: 4 << 20,
+            // This site is there to be hurt, and to fail: nobody is to hold back for its sake.
+            fetch: FetchLimits {
+                hosts: HostLimits { per_own_host: 1024, waiting: 1024, failures: u32::MAX, ..HostLimits::default() },
+                ..FetchLimits::default()
+            },
             ..Config::default()
         };
         let mut builder = Engine::builder().config(config);

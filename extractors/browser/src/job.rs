@@ -11,7 +11,7 @@ use chromiumoxide_cdp::cdp::browser_protocol::emulation::{
 };
 use chromiumoxide_cdp::cdp::browser_protocol::fetch::{EnableParams as EnableFetch, RequestPattern, RequestStage};
 use chromiumoxide_cdp::cdp::browser_protocol::network::{
-    CookieParam, GetCookiesParams, Headers, ResourceType, SetCookiesParams, SetExtraHttpHeadersParams,
+    CookieParam, GetCookiesParams, Headers, ResourceType, SetCookiesParams, SetExtraHttpHeadersParams, TimeSinceEpoch,
 };
 use chromiumoxide_cdp::cdp::browser_protocol::page::{
     CaptureScreenshotFormat, CaptureScreenshotParams, FrameId, GetLayoutMetricsParams, NavigateParams, PrintToPdfParams,
@@ -258,6 +258,8 @@ fn param(cookie: &Cookie, url: &str) -> CookieParam {
     param.path = Some(cookie.path.clone().unwrap_or_else(|| "/".to_owned()));
     param.secure = Some(cookie.secure);
     param.http_only = Some(cookie.http_only);
+    // Seconds of some centuries are whole numbers in it.
+    param.expires = cookie.expires.map(|seconds| TimeSinceEpoch::new(seconds as f64));
     param
 }
 
@@ -510,6 +512,8 @@ async fn cookies(page: &Page) -> Result<Vec<Cookie>, RenderError> {
         path: Some(cookie.path),
         secure: cookie.secure,
         http_only: cookie.http_only,
+        // Those that end with the page say -1.
+        expires: (cookie.expires > 0.0).then_some(cookie.expires as u64),
     };
     Ok(found.cookies.into_iter().map(cookie).collect())
 }

@@ -111,6 +111,9 @@ pub struct Cookie {
     /// Whether scripts do not see it.
     #[serde(default)]
     pub http_only: bool,
+    /// When it ends, in seconds since 1970. Default: with the page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
 }
 
 /// The format of a picture.
