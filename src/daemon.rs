@@ -7,7 +7,7 @@
 
 mod liveness;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +19,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::config::{Changes, Settings, Unsound};
 use crate::engine::{Engine, StartError};
 use crate::error::ErrorKind;
-use crate::http::{Api, Door, Keys, KeysError, Ops, Order, Server, ServerLimits};
+use crate::fetch::FetcherError;
+use crate::http::{Api, Door, Keys, KeysError, Later, Ops, Order, Server, ServerLimits};
+use crate::jobs::{self, Items, Jobs, JobsConfig, JobsError, Runner, Sender, WebhookSecret};
 use crate::observe::Metrics;
+use crate::queue::QueueLimits;
 use crate::request::Request;
 use crate::systemd;
 use liveness::{Liveness, Patience, Sight};
@@ -45,6 +48,16 @@ pub struct DaemonConfig {
     pub head_bytes: usize,
     /// How long answers that are on their way at shutdown may take. Default 30 s: the time of a request.
     pub drain: Duration,
+    /// Where jobs are kept. Default: where the service manager says, else the user's state directory; if that cannot be used,
+    /// there are no jobs. One that is named must be usable.
+    pub state: Option<PathBuf>,
+    /// How much the journal of jobs may hold. Default: the queue's own, and ten lost runs of a job: a kill takes all jobs with it
+    /// that are at work, whatever it was for.
+    pub queue: QueueLimits,
+    /// How jobs are worked on.
+    pub jobs: JobsConfig,
+    /// The file of the secret that webhooks are signed with that bring none of their own. Default none: then they are not signed.
+    pub webhook_secret: Option<PathBuf>,
 }
 
 impl Default for DaemonConfig {
@@ -58,6 +71,10 @@ impl Default for DaemonConfig {
             head: Duration::from_secs(30),
             head_bytes: 64 << 10,
             drain: Duration::from_secs(30),
+            state: None,
+            queue: QueueLimits { max_attempts: 10, ..QueueLimits::default() },
+            jobs: JobsConfig::default(),
+            webhook_secret: None,
         }
     }
 }
@@ -77,6 +94,7 @@ impl DaemonConfig {
         check((1..=65_536).contains(&self.connections), "daemon.connections must be 1 to 65536");
         check(self.head_bytes >= 8 << 10, "daemon.head_bytes must be at least 8 KiB");
         check(!self.head.is_zero(), "daemon.head must be longer than nothing");
+        problems.extend(self.jobs.problems(&self.queue));
         problems
     }
 }
@@ -96,8 +114,14 @@ pub(crate) enum DaemonError {
         "{address} can be reached from other machines, and there are no keys: everybody could ask for everything. Name a file of keys (--keys; `eventmesh keys new NAME` writes one), or listen at 127.0.0.1"
     )]
     Open { address: String },
+    #[error("the secret of webhooks cannot be read from {}: {why}", path.display())]
+    Secret { path: PathBuf, why: String },
     #[error("signals cannot be waited for: {0}")]
     Signals(std::io::Error),
+    #[error("the jobs cannot be kept: {0}")]
+    Jobs(#[from] JobsError),
+    #[error("webhooks cannot be sent: {0}")]
+    Webhooks(FetcherError),
     #[error(transparent)]
     Engine(#[from] StartError),
     #[error("the workers have failed too often and were given up: {why}")]
@@ -110,6 +134,8 @@ const ORDERS: usize = 8;
 const LOOK: Duration = Duration::from_secs(10);
 /// How long a page of our own may take.
 const CANARY: Duration = Duration::from_secs(5);
+/// What jobs may take beyond the drain until they are given back.
+const GIVE_BACK: Duration = Duration::from_secs(12);
 /// What the engine's own end may take beyond the drain.
 const END: Duration = Duration::from_secs(15);
 
@@ -128,7 +154,10 @@ pub(crate) async fn run(
         return Err(DaemonError::Config { problems });
     }
     let mut running = settings.clone();
-    let Settings { engine: config, daemon } = settings;
+    let Settings { engine: config, mut daemon } = settings;
+    if let Some(path) = &daemon.webhook_secret {
+        daemon.jobs.webhook_secret = Some(secret(path).map_err(|why| DaemonError::Secret { path: path.clone(), why })?);
+    }
     let keys = daemon.keys.as_deref().map_or_else(|| Ok(Keys::none()), Keys::read)?;
     let doors = doors(&daemon, &keys).await?;
     let ops_door = open(&daemon.ops_listen).await?;
@@ -138,12 +167,18 @@ pub(crate) async fn run(
     }
     let mut signals = Signals::new().map_err(DaemonError::Signals)?;
     let deadline = config.deadline;
+    let jobs = jobs(&daemon).await?;
+    let user_agent = config.fetch.user_agent.clone();
     let engine = Engine::builder().config(config).memory(memory).start().await?;
+    let sender = Sender::new(engine.egress().clone(), &user_agent).map_err(DaemonError::Webhooks)?;
+    let (items, sender) = (Items::new(engine.clone(), &daemon.jobs), Arc::new(sender));
+    let runner = jobs.as_ref().ok().map(|jobs| Runner { jobs: jobs.clone(), items: items.clone(), sender: Arc::clone(&sender) });
+    let later = Later { jobs: jobs.clone(), items, sender, limits: daemon.jobs.clone() };
 
     let metrics = Metrics::new(engine.clone());
     let (addresses, ops_address) = (doors.iter().map(Door::told).collect::<Vec<_>>(), ops_door.told());
     let limits = ServerLimits { connections: daemon.connections, head: daemon.head, head_bytes: daemon.head_bytes };
-    let api = Api::new(engine.clone(), keys, Arc::clone(&metrics), daemon.max_body);
+    let api = Api::new(engine.clone(), keys, Arc::clone(&metrics), daemon.max_body, later);
     let server = Server { doors, router: api.router(), limits };
     let (open, is_open) = watch::channel(true);
     let (orders, mut ordered) = mpsc::channel(ORDERS);
@@ -153,6 +188,7 @@ pub(crate) async fn run(
     let (ops_stop, ops_stopped) = watch::channel(false);
     let ops_serving = spawn_named("ops", ops_server.run(until(ops_stopped, true), Duration::from_secs(1)));
     let mut serving = spawn_named("api", server.run(until(is_open, false), daemon.drain));
+    let jobs_running = runner.map(|runner| spawn_named("jobs", runner.run()));
 
     systemd::ready(&format!("serving at {}", addresses.join(", ")));
     told(&addresses, &ops_address);
@@ -174,20 +210,54 @@ pub(crate) async fn run(
             }
         }
     };
-    let within = daemon.drain + END;
+    let within = daemon.drain + GIVE_BACK + END;
     systemd::stopping(within);
     tracing::info!(within_s = within.as_secs(), "going: what is at work is finished, nothing new is let in");
     open.send_replace(false);
+    if let Ok(jobs) = &jobs {
+        jobs.stopping();
+    }
     let finished = tokio::select! {
         _ = &mut serving => true,
         // Whoever asks twice means it.
         Asked::Stop = signals.next() => false,
     };
+    if let (Ok(jobs), Some(running)) = (&jobs, jobs_running) {
+        // They are given back by now, or soon: whoever asked twice does not wait for that.
+        let patience = if finished { GIVE_BACK } else { Duration::ZERO };
+        if timeout(patience, running).await.is_err() {
+            tracing::warn!("jobs at work were not given back; each has lost a run");
+        }
+        jobs.close().await;
+    }
     engine.shutdown(if finished { daemon.drain } else { Duration::ZERO }).await;
     serving.abort();
     ops_stop.send_replace(true);
     let _ = timeout(Duration::from_secs(2), ops_serving).await;
     why.map_or(Ok(()), |why| Err(DaemonError::Down { why }))
+}
+
+/// The secret in a file.
+fn secret(path: &Path) -> Result<WebhookSecret, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    text.trim().parse()
+}
+
+/// The jobs, or why there are none. A directory that was named must be usable; one that was not named may not be.
+async fn jobs(daemon: &DaemonConfig) -> Result<Result<Jobs, Arc<str>>, DaemonError> {
+    let directory = daemon.state.clone().or_else(jobs::of_user).ok_or(JobsError::Nowhere);
+    let opened = match directory {
+        Ok(directory) => Jobs::open(&directory, daemon.queue.clone(), daemon.jobs.clone()).await,
+        Err(nowhere) => Err(nowhere),
+    };
+    match opened {
+        Ok(jobs) => Ok(Ok(jobs)),
+        Err(error) if daemon.state.is_some() => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%error, "there are no jobs");
+            Ok(Err(error.to_string().into()))
+        }
+    }
 }
 
 async fn doors(daemon: &DaemonConfig, keys: &Keys) -> Result<Vec<Door>, DaemonError> {

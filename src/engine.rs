@@ -27,14 +27,14 @@ use crate::cache::{Cache, Counts, OpenError};
 use crate::config::Config;
 use crate::egress::Egress;
 use crate::error::{Error, ErrorKind};
-use crate::fetch::{FetchSnapshot, Fetcher, FetcherError};
+use crate::fetch::{FetchSnapshot, Fetcher, FetcherError, Got, Page, Terms};
 use crate::gate::{Hosts, Lean, Outcome};
 use crate::memory::{EngineMemory, WasmMemory};
 use crate::observe::{EngineMetrics, Rejection};
 use crate::pdf::Pdf;
 use crate::pipeline;
 use crate::reply::Reply;
-use crate::request::Request;
+use crate::request::{Request, Source};
 use crate::scratch;
 
 /// Events kept for readers that are behind.
@@ -324,6 +324,24 @@ impl Engine {
             }
         }
         reply
+    }
+
+    /// Gets what is at `url` as it is, within the limits of pages and requests.
+    pub(crate) async fn fetch(&self, url: String, priority: Priority) -> Result<Page, Error> {
+        self.withstand(priority)?;
+        let permit = self.inner.admission.enter()?;
+        let within = self.inner.config.deadline;
+        let late = |_| Error::new(ErrorKind::Deadline, format!("the request was not done within {within:?}"));
+        let terms = Terms { deadline: Instant::now() + within, robots: self.inner.config.fetch.robots, session: None };
+        match timeout(within, self.inner.fetcher.get(Source::Url(url), permit, None, &terms)).await.map_err(late)?? {
+            Got::Page(page) => Ok(page),
+            Got::NotModified(_) => Err(Error::new(ErrorKind::SourceUnreadable, "nothing was known, and nothing has changed")),
+        }
+    }
+
+    /// The only way out.
+    pub(crate) fn egress(&self) -> &Egress {
+        &self.inner.egress
     }
 
     /// Whether a request of `priority` may come in while memory is as short as it is. Asked at the door: what the pool

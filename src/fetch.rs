@@ -122,22 +122,23 @@ const ANY_RATIO: u64 = 1 << 20;
 const KEPT: Duration = Duration::from_secs(30);
 const KEPT_PER_HOST: usize = 4;
 
+/// Connects through the door, by TLS where that is asked for.
+pub(crate) fn connector(egress: Egress) -> Result<HttpsConnector<Connector>, FetcherError> {
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    // The provider is handed over, not installed: that would be global.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().enable_http2();
+    Ok(connector.wrap_connector(Connector::new(egress)))
+}
+
 impl Fetcher {
     pub(crate) fn new(config: &Config, egress: Egress) -> Result<Self, FetcherError> {
         let limits = &config.fetch;
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        // The provider is handed over, not installed: that would be global.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .enable_http2()
-            .wrap_connector(Connector::new(egress.clone()));
+        let connector = connector(egress.clone())?;
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(KEPT)

@@ -6,12 +6,17 @@
 //! Only this module and those below know status codes. It decides nothing about pages.
 
 mod answer;
+mod batch;
 mod body;
+mod crawl;
 mod document;
 mod identify;
 mod incoming;
+mod jobs;
 mod keys;
+mod later;
 mod ops;
+mod prefer;
 mod problem;
 mod prompt;
 mod quota;
@@ -30,9 +35,14 @@ use axum::middleware;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use answer::AnswerBody;
+pub(crate) use batch::BatchBody;
+pub(crate) use body::{ExtractBody, RenderWhen, json};
+pub(crate) use crawl::CrawlBody;
 pub(crate) use keys::{KeyEntry, Keys, KeysError, Scope, hash};
+pub(crate) use later::{Later, WebhookBody};
 pub(crate) use ops::{Ops, Order};
-use problem::{HttpFailure, Problem};
+pub(crate) use problem::{HttpFailure, Problem};
 pub(crate) use server::{Door, Server, ServerLimits};
 
 use crate::engine::Engine;
@@ -53,12 +63,13 @@ struct Inner {
     sessions: Sessions,
     /// Bytes of a body.
     max_body: usize,
+    later: Later,
 }
 
 impl Api {
-    pub(crate) fn new(engine: Engine, keys: Keys, metrics: Arc<Metrics>, max_body: usize) -> Self {
+    pub(crate) fn new(engine: Engine, keys: Keys, metrics: Arc<Metrics>, max_body: usize, later: Later) -> Self {
         let sessions = Sessions::new(SessionLimits::default());
-        Self { inner: Arc::new(Inner { engine, keys, metrics, sessions, max_body }) }
+        Self { inner: Arc::new(Inner { engine, keys, metrics, sessions, max_body, later }) }
     }
 
     /// Reads again what can be read again: the keys.
@@ -91,6 +102,12 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(routes::screenshot))
         .routes(routes!(sessions::create))
         .routes(routes!(sessions::show, sessions::remove))
+        .routes(routes!(batch::batch))
+        .routes(routes!(crawl::crawl))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::look, jobs::cancel))
+        .routes(routes!(jobs::events))
+        .routes(routes!(jobs::results))
         .routes(routes!(routes::capabilities))
 }
 

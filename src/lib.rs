@@ -33,6 +33,7 @@ mod error;
 mod fetch;
 pub mod gate;
 mod http;
+mod jobs;
 pub mod memory;
 mod observe;
 mod pdf;
@@ -55,6 +56,7 @@ pub use eventmesh_actors as actors;
 pub use eventmesh_actors::Priority;
 pub use fetch::{FetchSnapshot, FetcherError, HostLimits, RetryLimits};
 pub use ipnet::IpNet;
+pub use jobs::{JobsConfig, WebhookSecret};
 /// Rendering: what can be asked of a browser, and what comes of it.
 pub mod render {
     pub use eventmesh_extractors::browser::{

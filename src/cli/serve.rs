@@ -41,6 +41,9 @@ pub(crate) struct DaemonArgs {
     /// The file of keys; without one only this machine is listened to
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
+    /// Directory for jobs, readable and writable by nobody else [default: what systemd says, the user's state directory]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     /// Requests that are worked on or wait at the same time; more are refused, and told when to come back [default: 1024]
     #[arg(long, value_name = "N")]
     max_requests: Option<u32>,
@@ -79,6 +82,9 @@ impl DaemonArgs {
         if let Some(keys) = &self.keys {
             say("--keys", "daemon.keys", path_value(keys)?);
         }
+        if let Some(directory) = &self.state_dir {
+            say("--state-dir", "daemon.state", path_value(directory)?);
+        }
         if self.ignore_robots {
             say("--ignore-robots", "fetch.robots", false.into());
         }
@@ -108,10 +114,15 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
     // The flags and the environment of a process do not change; the file may, and may come or go.
     let reread: daemon::Reread = Arc::new(move || sources.load_to_serve().map(|loaded| loaded.settings));
     daemon::run(loaded.settings, &reread, super::allocator(), told).await.map_err(|error| match &error {
-        DaemonError::Config { .. } | DaemonError::Keys(_) | DaemonError::Open { .. } => Exit::usage(error),
-        DaemonError::Listen { .. } => Exit::unavailable(error),
-        DaemonError::Given(_) | DaemonError::Signals(_) | DaemonError::Engine(_) | DaemonError::Down { .. } => {
-            Exit::fault("the daemon has failed", error)
+        DaemonError::Config { .. } | DaemonError::Keys(_) | DaemonError::Secret { .. } | DaemonError::Open { .. } => {
+            Exit::usage(error)
         }
+        DaemonError::Listen { .. } => Exit::unavailable(error),
+        DaemonError::Jobs(_)
+        | DaemonError::Webhooks(_)
+        | DaemonError::Given(_)
+        | DaemonError::Signals(_)
+        | DaemonError::Engine(_)
+        | DaemonError::Down { .. } => Exit::fault("the daemon has failed", error),
     })
 }

@@ -94,7 +94,9 @@ pub(crate) const PREFIX: &str = "EVENTMESH__";
 
 /// All settings: those without a section first, and each section in one piece, as a file needs them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
-    [engine::SETTINGS, fetch::SETTINGS, cache::SETTINGS, pdf::SETTINGS, browser::SETTINGS, daemon::SETTINGS].into_iter().flatten()
+    [engine::SETTINGS, fetch::SETTINGS, cache::SETTINGS, pdf::SETTINGS, browser::SETTINGS, daemon::SETTINGS, jobs::SETTINGS]
+        .into_iter()
+        .flatten()
 }
 
 /// The setting of that key.
@@ -130,6 +132,7 @@ mod cache;
 mod daemon;
 mod engine;
 mod fetch;
+mod jobs;
 mod pdf;
 
 #[cfg(test)]
@@ -352,10 +355,48 @@ mod tests {
             requests: _,
             bytes: _,
         } = limits;
-        let DaemonConfig { listen: _, ops_listen: _, keys: _, max_body: _, connections: _, head: _, head_bytes: _, drain: _ } =
-            daemon;
-        // 8 and scratch, 8 of recycling, 2 + 3 of restarts, 3 + 6 of the governor, 5 of fetching, 2 of egress, 9 + 7 of PDFs,
-        // 7 + 13 of browsers, 8 of the daemon.
-        assert_eq!(all().count(), 9 + 8 + 5 + 9 + 5 + 2 + 16 + 20 + 8);
+        let DaemonConfig {
+            listen: _,
+            ops_listen: _,
+            keys: _,
+            max_body: _,
+            connections: _,
+            head: _,
+            head_bytes: _,
+            drain: _,
+            state: _,
+            webhook_secret: _,
+            queue,
+            jobs,
+        } = daemon;
+        let crate::queue::QueueLimits {
+            max_queued: _,
+            max_spec_bytes: _,
+            max_journal_bytes: _,
+            max_event_bytes: _,
+            max_events: _,
+            max_attempts: _,
+            keep_ended: _,
+            keep_ended_bytes: _,
+            max_readers: _,
+            max_page_bytes: _,
+            max_waiting_bytes: _,
+            cache_bytes: _,
+        } = queue;
+        // The secret itself comes from a file.
+        let crate::JobsConfig {
+            at_once: _,
+            items: _,
+            items_per_job: _,
+            tries: _,
+            max_items: _,
+            max_pages: _,
+            deadline: _,
+            max_blob_bytes: _,
+            webhook_secret: _,
+        } = jobs;
+        // 8 and scratch, 8 of recycling, 2 + 3 of restarts, 3 + 6 of the governor, 13 + 3 + 13 of fetching, 12 of the cache, 2 of
+        // egress, 9 + 7 of PDFs, 7 + 13 of browsers, 10 of the daemon, 12 + 8 of jobs.
+        assert_eq!(all().count(), 9 + 8 + 5 + 9 + 29 + 12 + 2 + 16 + 20 + 10 + 20);
     }
 }

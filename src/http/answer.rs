@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY};
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
@@ -14,7 +14,7 @@ use super::problem::{HttpFailure, Problem};
 use crate::error::{Error, ErrorKind};
 use crate::gate::RouteTaken;
 use crate::render::{PictureFormat, Rendered};
-use crate::reply::{Head, Parts, Timing};
+use crate::reply::{Answer, Head, Parts, Timing};
 use crate::{Document, Page};
 
 /// The formats that content can be had in.
@@ -152,6 +152,26 @@ impl AnswerBody {
             rendered: parts.rendered.as_deref().map(rendered),
             extracts: parts.extracts.into_iter().map(|(name, document)| NamedDocument { name, document }).collect(),
             timing: parts.timing,
+        })
+    }
+}
+
+impl TryFrom<Answer> for AnswerBody {
+    type Error = serde_json::Error;
+
+    fn try_from(answer: Answer) -> Result<Self, serde_json::Error> {
+        let Head { url, status, content_type, bytes } = answer.head;
+        Ok(Self {
+            url,
+            status,
+            content_type,
+            bytes,
+            route: answer.route,
+            document: to_raw_value(&answer.document)?,
+            pages: Vec::new(),
+            rendered: answer.rendered.as_deref().map(rendered),
+            extracts: answer.extracts.into_iter().map(|(name, document)| NamedDocument { name, document }).collect(),
+            timing: answer.timing,
         })
     }
 }

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eventmesh_actors::Priority;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::incoming::decoded;
+use super::incoming::{decoded, encoded};
 use super::problem::{HttpFailure, Problem};
 use crate::cache::Directives;
 use crate::render::{Action, Cookie, PictureFormat, RenderOptions, Screenshot, Viewport, Wait};
 use crate::request::{RenderMode, Request, Robots, Source};
 
 /// One page to be extracted: its address, or what it is.
-#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExtractBody {
     /// The page's address. One of `url`, `html` and `data` is needed.
@@ -66,7 +66,7 @@ pub(crate) struct ExtractBody {
 }
 
 /// What is done about a site's robots.txt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RobotsBody {
     /// What it does not allow is not asked for.
@@ -76,7 +76,7 @@ pub(crate) enum RobotsBody {
 }
 
 /// Whether a browser renders the page first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RenderWhen {
     /// If it is empty without its scripts.
@@ -89,7 +89,7 @@ pub(crate) enum RenderWhen {
 }
 
 /// Who is served first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PriorityBody {
     /// Somebody waits.
@@ -100,7 +100,7 @@ pub(crate) enum PriorityBody {
 }
 
 /// How a page is rendered, and what is wanted of it besides its content.
-#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BrowserBody {
     /// The window. Default 1280 by 800, at a scale of 1.
@@ -157,7 +157,7 @@ pub(crate) struct BrowserBody {
 }
 
 /// A window.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ViewportBody {
     /// CSS pixels across.
@@ -174,7 +174,7 @@ fn one() -> f64 {
 }
 
 /// A picture of a page.
-#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PictureBody {
     /// The whole page, not only what the window shows.
@@ -215,6 +215,14 @@ pub(crate) struct ScreenshotBody {
 }
 
 impl ExtractBody {
+    /// As it can be written down: a file becomes text.
+    pub(crate) fn settled(mut self) -> Self {
+        if let Some(file) = self.file.take() {
+            self.data = Some(encoded(&file));
+        }
+        self
+    }
+
     /// As the engine takes it.
     pub(crate) fn request(self) -> Result<Request, Problem> {
         let source = match (self.url, self.html, self.data, self.file) {
@@ -358,7 +366,7 @@ impl From<PriorityBody> for Priority {
 }
 
 /// A deadline in milliseconds, which is none at zero.
-fn deadline(millis: u64) -> Result<Duration, Problem> {
+pub(super) fn deadline(millis: u64) -> Result<Duration, Problem> {
     let deadline = Duration::from_millis(millis);
     if deadline.is_zero() { Err(senseless("/deadline_ms", "leaves no time at all")) } else { Ok(deadline) }
 }

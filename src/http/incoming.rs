@@ -140,6 +140,31 @@ async fn form<T: FromSource>(request: Request, limit: usize) -> Result<T, Proble
     }
 }
 
+/// A body of JSON that has come in whole, and the bytes that it was written in.
+#[derive(Debug)]
+pub(crate) struct Written<T>(pub(crate) T, pub(crate) Bytes);
+
+impl<T: DeserializeOwned> FromRequest<Api> for Written<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        match essence(request.headers()).as_deref() {
+            None | Some("application/json" | "") => {
+                let bytes = whole(request, api.inner.max_body).await?;
+                Ok(Self(json(&bytes)?, bytes))
+            }
+            Some(other) => {
+                Err(Problem::http(HttpFailure::MediaType, format!("{other} is not known here; there is application/json")))
+            }
+        }
+    }
+}
+
+/// A file as a body's own Base64.
+pub(super) fn encoded(file: &Bytes) -> String {
+    BASE64.encode(file)
+}
+
 /// Base64 of a body's own, decoded.
 pub(super) fn decoded(data: &str) -> Result<Bytes, base64::DecodeError> {
     BASE64.decode(data).map(Bytes::from)

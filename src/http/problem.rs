@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::error::{Error, ErrorKind};
+use crate::queue::{Part, QueueError};
 
 /// A failure (`application/problem+json`).
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -82,10 +83,22 @@ pub(crate) enum HttpFailure {
     NoSuchSession,
     /// There is a session of that name already.
     SessionExists,
+    /// As many jobs wait, or are kept, as may be.
+    QueueFull,
+    /// The idempotency key stands for another request.
+    IdempotencyConflict,
+    /// There is no such job.
+    NoSuchJob,
+    /// The job has ended.
+    JobEnded,
+    /// This daemon keeps no jobs.
+    NoJobs,
+    /// The journal of jobs cannot be read or written.
+    Storage,
 }
 
 impl HttpFailure {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Syntax,
         Self::Semantics,
         Self::Stalled,
@@ -99,6 +112,12 @@ impl HttpFailure {
         Self::Quota,
         Self::NoSuchSession,
         Self::SessionExists,
+        Self::QueueFull,
+        Self::IdempotencyConflict,
+        Self::NoSuchJob,
+        Self::JobEnded,
+        Self::NoJobs,
+        Self::Storage,
     ];
 
     /// The status, the kind as a word, and in words.
@@ -117,6 +136,14 @@ impl HttpFailure {
             Self::Quota => (StatusCode::TOO_MANY_REQUESTS, "quota", "the key's quota is used up"),
             Self::NoSuchSession => (StatusCode::NOT_FOUND, "no_such_session", "there is no session of that name"),
             Self::SessionExists => (StatusCode::CONFLICT, "session_exists", "there is a session of that name already"),
+            Self::QueueFull => (StatusCode::SERVICE_UNAVAILABLE, "queue_full", "as many jobs are there as may be"),
+            Self::IdempotencyConflict => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_conflict", "the idempotency key stands for another request")
+            }
+            Self::NoSuchJob => (StatusCode::NOT_FOUND, "no_such_job", "there is no such job"),
+            Self::JobEnded => (StatusCode::CONFLICT, "job_ended", "the job has ended"),
+            Self::NoJobs => (StatusCode::NOT_IMPLEMENTED, "no_jobs", "this daemon keeps no jobs"),
+            Self::Storage => (StatusCode::INTERNAL_SERVER_ERROR, "storage", "the journal of jobs cannot be used"),
         }
     }
 }
@@ -131,7 +158,7 @@ impl Problem {
             detail: detail.into(),
             instance: None,
             code,
-            retryable: matches!(failure, HttpFailure::Quota | HttpFailure::Stalled),
+            retryable: matches!(failure, HttpFailure::Quota | HttpFailure::Stalled | HttpFailure::QueueFull),
             retry_after_ms: None,
             stage: Some("request"),
             errors: Vec::new(),
@@ -142,6 +169,28 @@ impl Problem {
     pub(crate) fn at(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         self.errors.push(Fault { pointer: pointer.into(), detail: detail.into() });
         self
+    }
+
+    /// A part of a part is at fault, which is at `place`.
+    pub(crate) fn under(mut self, place: &str) -> Self {
+        if self.errors.is_empty() {
+            let detail = self.detail.clone();
+            return self.at(place, detail);
+        }
+        for fault in &mut self.errors {
+            fault.pointer.insert_str(0, place);
+        }
+        self
+    }
+
+    /// The disk has failed; what exactly is for the log.
+    pub(crate) fn storage(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error, "the journal of jobs cannot be used");
+        Self::http(HttpFailure::Storage, "the journal of jobs cannot be read or written; the daemon's log says why")
+    }
+
+    pub(crate) fn is_retryable(&self) -> bool {
+        self.retryable
     }
 
     pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
@@ -265,6 +314,35 @@ impl From<&Error> for Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         Self::from(&error)
+    }
+}
+
+/// When there may be room for one more job, or one more reader.
+const ROOM: Duration = Duration::from_secs(5);
+
+impl From<QueueError> for Problem {
+    fn from(error: QueueError) -> Self {
+        let http = |failure| Self::http(failure, error.to_string());
+        match &error {
+            QueueError::NotFound => http(HttpFailure::NoSuchJob),
+            QueueError::Conflict { .. } => http(HttpFailure::IdempotencyConflict),
+            QueueError::Full(_) => http(HttpFailure::QueueFull).retry_after(ROOM),
+            QueueError::TooLarge { part, .. } => match part {
+                Part::Spec => http(HttpFailure::BodyTooLarge),
+                Part::Event | Part::Kind | Part::Owner | Part::Key | Part::Items => http(HttpFailure::Semantics),
+            },
+            QueueError::Ended(_) => http(HttpFailure::JobEnded),
+            QueueError::TooManyEvents { .. }
+            | QueueError::AlreadyAnswered { .. }
+            | QueueError::NoSuchItem { .. }
+            | QueueError::Stale => Error::new(ErrorKind::Internal, error.to_string()).into(),
+            QueueError::Locked { .. } | QueueError::Corrupt { .. } | QueueError::Format { .. } | QueueError::Storage(_) => {
+                Self::storage(&error)
+            }
+            QueueError::Closed => {
+                Error::new(ErrorKind::ShuttingDown, "the daemon is shutting down, or its journal has failed").into()
+            }
+        }
     }
 }
 

@@ -12,9 +12,12 @@ use super::answer::{AnswerBody, Format, picture, whole};
 use super::body::{ExtractBody, RenderWhen, ScreenshotBody};
 use super::incoming::Incoming;
 use super::keys::Key;
-use super::problem::Problem;
+use super::later::{is_idempotent, owner};
+use super::prefer::Prefer;
+use super::problem::{HttpFailure, Problem};
 use super::sessions::with_session;
 use super::stream::streamed;
+use crate::jobs::{JobView, Kind};
 
 /// Extracts the content of one page or PDF.
 ///
@@ -23,11 +26,16 @@ use super::stream::streamed;
 /// or events it comes as it is made, page by page for a PDF, and always ends with an `end`.
 #[utoipa::path(
     post, path = "/v1/extract", tag = "pages", request_body = ExtractBody,
+    params(
+        ("Prefer" = Option<String>, Header, description = "`respond-async`: as a job; `wait=N`: unless it is done in so many seconds"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes it safe to send this again, as a job"),
+    ),
     responses(
         (status = 200, description = "The content", content(
             (AnswerBody = "application/json"), (String = "text/markdown"), (String = "text/plain"), (String = "text/html"),
             (String = "application/x-ndjson"), (String = "text/event-stream"),
         )),
+        (status = 202, description = "A job, with `Prefer: respond-async`", body = JobView),
         (status = "default", description = "A failure", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -37,7 +45,7 @@ pub(super) async fn extract(
     headers: HeaderMap,
     Incoming(body): Incoming<ExtractBody>,
 ) -> Result<Response, Problem> {
-    answered(&api, key.as_deref(), &headers, body).await
+    answered(&api, Kind::Extract, key.as_ref(), &headers, body).await
 }
 
 /// Renders one page with a browser, and extracts its content.
@@ -46,11 +54,16 @@ pub(super) async fn extract(
 /// besides its content: its HTML, a picture, a PDF, its requests.
 #[utoipa::path(
     post, path = "/v1/render", tag = "pages", request_body = ExtractBody,
+    params(
+        ("Prefer" = Option<String>, Header, description = "`respond-async`: as a job; `wait=N`: unless it is done in so many seconds"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes it safe to send this again, as a job"),
+    ),
     responses(
         (status = 200, description = "The page", content(
             (AnswerBody = "application/json"), (String = "text/markdown"), (String = "text/plain"), (String = "text/html"),
             (String = "application/x-ndjson"), (String = "text/event-stream"),
         )),
+        (status = 202, description = "A job, with `Prefer: respond-async`", body = JobView),
         (status = "default", description = "A failure", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -61,7 +74,7 @@ pub(super) async fn render(
     Incoming(mut body): Incoming<ExtractBody>,
 ) -> Result<Response, Problem> {
     body.render = RenderWhen::Always;
-    answered(&api, key.as_deref(), &headers, body).await
+    answered(&api, Kind::Render, key.as_ref(), &headers, body).await
 }
 
 /// Takes a picture of one page.
@@ -85,11 +98,25 @@ pub(super) async fn screenshot(
     picture(&answer)
 }
 
-async fn answered(api: &Api, key: Option<&Key>, headers: &HeaderMap, mut body: ExtractBody) -> Result<Response, Problem> {
+async fn answered(
+    api: &Api,
+    kind: Kind,
+    key: Option<&Extension<Key>>,
+    headers: &HeaderMap,
+    mut body: ExtractBody,
+) -> Result<Response, Problem> {
+    let prefer = Prefer::of(headers);
+    if prefer.later {
+        return Box::pin(api.accept_page(body, kind, prefer, owner(key), headers)).await;
+    }
+    if is_idempotent(headers) {
+        let message = "an Idempotency-Key is for jobs; Prefer: respond-async makes this one";
+        return Err(Problem::http(HttpFailure::Semantics, message));
+    }
     let format = Format::negotiated(headers)?;
     body.with_html |= format == Format::Html;
     let session = body.session.take();
-    let request = with_session(api, key, session.as_deref(), body.request()?)?;
+    let request = with_session(api, key.map(|key| &key.0), session.as_deref(), body.request()?)?;
     match format {
         Format::Ndjson | Format::Events => Ok(streamed(api.inner.engine.extract(request.stream_pages()), format)),
         Format::Json | Format::Markdown | Format::Text | Format::Html => {
@@ -112,6 +139,8 @@ pub(super) struct Capabilities {
     render: Capability,
     /// Whether PDFs can be read, and if not, why.
     pdf: Capability,
+    /// Whether jobs are kept, and if not, why: batches can be streamed all the same.
+    jobs: Capability,
     /// What a request may be at most.
     limits: Limits,
 }
@@ -143,6 +172,10 @@ struct Limits {
     deadline_ms: u64,
     /// Requests at once.
     requests: usize,
+    /// Pages of a batch.
+    batch_items: usize,
+    /// Pages of a crawl.
+    crawl_pages: usize,
 }
 
 /// Says what this daemon can do.
@@ -158,7 +191,7 @@ pub(super) async fn capabilities(State(api): State<Api>) -> axum::Json<Capabilit
     let config = api.inner.engine.config();
     axum::Json(Capabilities {
         version: env!("CARGO_PKG_VERSION"),
-        operations: vec!["extract", "render", "screenshot", "sessions"],
+        operations: vec!["extract", "render", "screenshot", "batch", "crawl", "jobs", "sessions"],
         formats: vec![
             Format::Json.media_type(),
             Format::Markdown.media_type(),
@@ -169,11 +202,14 @@ pub(super) async fn capabilities(State(api): State<Api>) -> axum::Json<Capabilit
         ],
         render: Capability::unless(snapshot.browser.missing),
         pdf: Capability::unless(snapshot.pdf.missing),
+        jobs: Capability::unless(api.inner.later.jobs.as_ref().err().map(|why| why.to_string())),
         limits: Limits {
             body_bytes: api.inner.max_body as u64,
             page_bytes: config.max_page_bytes,
             deadline_ms: u64::try_from(config.deadline.as_millis()).unwrap_or(u64::MAX),
             requests: config.max_requests,
+            batch_items: api.inner.later.limits().max_items,
+            crawl_pages: api.inner.later.limits().max_pages,
         },
     })
 }

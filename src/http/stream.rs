@@ -25,9 +25,58 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Writing {
+pub(super) enum Writing {
+    /// One a line.
     Lines,
+    /// As server-sent events.
     Events,
+}
+
+impl Writing {
+    /// That of a format which comes as it is made.
+    pub(super) fn of(format: Format) -> Self {
+        if format == Format::Events { Self::Events } else { Self::Lines }
+    }
+
+    /// One event, which is one line of JSON.
+    pub(super) fn event(self, seq: u64, kind: &str, line: &str) -> Bytes {
+        match self {
+            Self::Lines => format!("{line}\n").into(),
+            // Without a number it is none that a reader could come back to.
+            Self::Events if seq == 0 => format!("event: {kind}\ndata: {line}\n\n").into(),
+            Self::Events => format!("id: {seq}\nevent: {kind}\ndata: {line}\n\n").into(),
+        }
+    }
+
+    /// A sign of life.
+    pub(super) fn sign(self) -> Bytes {
+        match self {
+            Self::Lines => Bytes::from_static(b"\n"),
+            Self::Events => Bytes::from_static(b": still at it\n\n"),
+        }
+    }
+}
+
+/// When signs of life are due.
+pub(super) fn signs() -> Interval {
+    let mut signs = interval_at(tokio::time::Instant::now() + SIGN_OF_LIFE, SIGN_OF_LIFE);
+    signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    signs
+}
+
+/// A response that comes as it is made, from its body.
+pub(super) fn streaming(body: Body, writing: Writing) -> Response {
+    let format = match writing {
+        Writing::Lines => Format::Ndjson,
+        Writing::Events => Format::Events,
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies in front are not to gather what is meant to arrive now.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
 }
 
 /// The chunks of a reply as events. Dropping it cancels the work.
@@ -42,17 +91,9 @@ struct Events {
 
 /// A response that comes as it is made.
 pub(crate) fn streamed(reply: Reply, format: Format) -> Response {
-    let writing = if format == Format::Events { Writing::Events } else { Writing::Lines };
-    let mut signs = interval_at(tokio::time::Instant::now() + SIGN_OF_LIFE, SIGN_OF_LIFE);
-    signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let events = Events { reply, writing, numbered: 0, ended: false, signs };
-    let mut response = Response::new(Body::from_stream(events));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Proxies in front are not to gather what is meant to arrive now.
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    response
+    let writing = Writing::of(format);
+    let events = Events { reply, writing, numbered: 0, ended: false, signs: signs() };
+    streaming(Body::from_stream(events), writing)
 }
 
 /// One event, as it is written.
@@ -71,10 +112,7 @@ impl Events {
         let event = Numbered { seq: self.numbered, kind, rest };
         // Text, numbers, and maps whose keys are text.
         let line = serde_json::to_string(&event).unwrap_or_default();
-        match self.writing {
-            Writing::Lines => format!("{line}\n").into(),
-            Writing::Events => format!("id: {}\nevent: {kind}\ndata: {line}\n\n", event.seq).into(),
-        }
+        self.writing.event(event.seq, kind, &line)
     }
 
     fn event(&mut self, chunk: Chunk) -> Bytes {
@@ -128,13 +166,7 @@ impl Stream for Events {
             }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => match self.signs.poll_tick(context) {
-                Poll::Ready(_) => {
-                    let sign = match self.writing {
-                        Writing::Lines => Bytes::from_static(b"\n"),
-                        Writing::Events => Bytes::from_static(b": still at it\n\n"),
-                    };
-                    Poll::Ready(Some(Ok(sign)))
-                }
+                Poll::Ready(_) => Poll::Ready(Some(Ok(self.writing.sign()))),
                 Poll::Pending => Poll::Pending,
             },
         }

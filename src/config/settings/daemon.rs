@@ -1,7 +1,7 @@
 //! The settings of the daemon: its doors, keys and clients.
 
 use super::{Setting, typed};
-use crate::config::codec::{Bytes, Codec, Count, List, Place, Text, Time, Unless};
+use crate::config::codec::{Auto, Bytes, Codec, Count, List, Place, Text, Time, Unless};
 
 pub(super) const SETTINGS: &[Setting] = &[
     setting!(
@@ -23,6 +23,19 @@ pub(super) const SETTINGS: &[Setting] = &[
         "The file of keys, as eventmesh keys writes them; 'credential:NAME' is the credential that a service manager has handed over. Default none: then everybody may ask for everything, and only this machine is listened to."
     )
     .live(),
+    setting!(
+        "daemon.state",
+        Auto<Place>,
+        daemon.state,
+        "Directory for jobs, readable and writable by nobody else. Default: the user's state directory, or that of the service manager."
+    )
+    .found_out("\"auto\""),
+    setting!(
+        "daemon.webhook_secret",
+        Unless<Place>,
+        daemon.webhook_secret,
+        "The file of the secret (whsec_ and Base64) that webhooks are signed with that bring none of their own. Default none: then those are not signed."
+    ),
     setting!(
         "daemon.max_body",
         Bytes,

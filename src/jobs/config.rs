@@ -1,0 +1,85 @@
+//! Settings of jobs, and why those numbers.
+
+use std::time::Duration;
+
+use super::webhook::WebhookSecret;
+use crate::queue::QueueLimits;
+
+/// Settings of jobs.
+#[derive(Clone, Debug)]
+pub struct JobsConfig {
+    /// Jobs worked on at once. Default 4: a long crawl does not hold up three others.
+    pub at_once: usize,
+    /// Items worked on at once, of all jobs and streamed batches. Default 32. It is never more than a quarter of the requests
+    /// that the engine admits, so that whoever waits for an answer finds room.
+    pub items: usize,
+    /// Items of one job worked on at once. Default 8.
+    pub items_per_job: usize,
+    /// How often an item is tried before its failure is its answer. Default 3.
+    pub tries: u32,
+    /// Items of one batch. Default 10,000.
+    pub max_items: usize,
+    /// Pages of one crawl. Default 10,000.
+    pub max_pages: usize,
+    /// How long a job may be worked on, if it does not say less. Default 6 h.
+    pub deadline: Duration,
+    /// Bytes of answers that are too large for the journal. Past it new jobs are refused. Default 4 GiB.
+    pub max_blob_bytes: u64,
+    /// What webhooks are signed with that bring no secret of their own. Default nothing: then they are not signed.
+    pub webhook_secret: Option<WebhookSecret>,
+}
+
+impl Default for JobsConfig {
+    fn default() -> Self {
+        Self {
+            at_once: 4,
+            items: 32,
+            items_per_job: 8,
+            tries: 3,
+            max_items: 10_000,
+            max_pages: 10_000,
+            deadline: Duration::from_secs(6 * 60 * 60),
+            max_blob_bytes: 4 << 30,
+            webhook_secret: None,
+        }
+    }
+}
+
+impl JobsConfig {
+    /// Events of a job that are no answers.
+    const SLACK: u64 = 1_000;
+
+    /// Everything that is wrong with these settings, each as a sentence that says what to do.
+    #[must_use]
+    pub fn problems(&self, queue: &QueueLimits) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |fine: bool, problem: &str| {
+            if !fine {
+                problems.push(problem.to_owned());
+            }
+        };
+        check((1..=1024).contains(&self.at_once), "jobs.at_once must be 1 to 1024");
+        check((1..=65_536).contains(&self.items), "jobs.items must be 1 to 65536");
+        check((1..=65_536).contains(&self.items_per_job), "jobs.items_per_job must be 1 to 65536");
+        check((1..=100).contains(&self.tries), "jobs.tries must be 1 to 100");
+        let most = usize::try_from(queue.max_events.saturating_sub(Self::SLACK)).unwrap_or(usize::MAX);
+        check((1..=most).contains(&self.max_items), "jobs.max_items must be at least 1 and 1000 less than queue.max_events");
+        check((1..=most).contains(&self.max_pages), "jobs.max_pages must be at least 1 and 1000 less than queue.max_events");
+        check(!self.deadline.is_zero(), "jobs.deadline must be longer than nothing");
+        check(queue.max_event_bytes >= 2 << 20, "queue.max_event_bytes must be at least 2 MiB");
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_sound_and_every_problem_is_told() {
+        let queue = QueueLimits::default();
+        assert_eq!(JobsConfig::default().problems(&queue), Vec::<String>::new());
+        let bad = JobsConfig { at_once: 0, tries: 0, max_items: 1_000_000, deadline: Duration::ZERO, ..JobsConfig::default() };
+        assert_eq!(bad.problems(&queue).len(), 4);
+    }
+}
