@@ -30,7 +30,7 @@ async fn host() -> Result<(), Box<dyn Error>> {
     while let Some(chunk) = reply.next().await {
         match chunk {
             Chunk::Head(head) => println!("found, {} bytes", head.bytes),
-            Chunk::Body(document) => print!("{}", document.markdown),
+            Chunk::Body(body) => print!("{}", body.into_document()?.markdown),
             Chunk::Route(_) | Chunk::Page(_) | Chunk::Picture(_) | Chunk::Rendered(_) | Chunk::Extract(..) => {}
             Chunk::Done(timing) => println!("done in {:?}", timing.total),
             Chunk::Error(error) => println!("failed: {error}"),

@@ -261,7 +261,7 @@ impl Cli {
             Command::Render(arguments) => render::run(*arguments).await,
             Command::Batch(arguments) => batch::run(arguments).await,
             Command::Pdf(command) => pdf::run(command).await,
-            Command::Serve(arguments) => serve::run(*arguments).await,
+            Command::Serve(arguments) => Box::pin(serve::run(*arguments)).await,
             Command::Config(command) => config::run(*command),
             Command::Keys(command) => keys::run(command),
             Command::Doctor(arguments) => doctor::run(arguments).await,

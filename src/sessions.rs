@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn there_are_so_many_and_no_more() {
         let (sessions, a, b): (_, Arc<str>, Arc<str>) = (sessions(), "a".into(), "b".into());
-        let mut add = |owner: &Arc<str>, name: &str| sessions.add(owner, name, Session::new(), None, at(0)).map(drop);
+        let add = |owner: &Arc<str>, name: &str| sessions.add(owner, name, Session::new(), None, at(0)).map(drop);
         assert_eq!((add(&a, "1"), add(&a, "2"), add(&a, "3")), (Ok(()), Ok(()), Err(SessionError::Full)));
         assert_eq!((add(&b, "1"), add(&b, "2")), (Ok(()), Err(SessionError::Full)));
     }

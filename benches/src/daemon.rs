@@ -3,6 +3,8 @@
 //! The daemon is the real program in a process of its own; the origin is in this one and answers after a fixed delay. The floor
 //! of throughput is a bare axum handler, in a process of its own, that returns the very bytes that the daemon does.
 
+#![expect(clippy::disallowed_methods, reason = "the origin ends with this process")]
+
 mod client;
 mod process;
 

@@ -1,13 +1,14 @@
 //! What every request goes through: it gets a name, is let in or not, and is told of in the log and the figures.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::Api;

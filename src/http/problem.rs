@@ -18,16 +18,20 @@ pub(crate) struct Problem {
     /// What kind of failure it is: a page of this server that explains it.
     #[serde(rename = "type")]
     #[schema(example = "/problems/overloaded")]
-    kind: String,
+    #[schema(value_type = String)]
+    kind: Box<str>,
     /// The kind, in words.
-    title: String,
+    #[schema(value_type = String)]
+    title: Box<str>,
     /// The HTTP status.
     status: u16,
     /// What, why, and what to do.
-    detail: String,
+    #[schema(value_type = String)]
+    detail: Box<str>,
     /// The request that it happened to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    instance: Option<String>,
+    #[schema(value_type = Option<String>)]
+    instance: Option<Box<str>>,
     /// The kind, as a word.
     #[schema(example = "overloaded")]
     code: &'static str,
@@ -35,13 +39,26 @@ pub(crate) struct Problem {
     retryable: bool,
     /// Milliseconds after which it may.
     #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after_ms: Option<u64>,
+    retry_after_ms: Option<u32>,
     /// Which part of the work it was.
     #[serde(skip_serializing_if = "Option::is_none")]
-    stage: Option<&'static str>,
+    stage: Option<ProblemStage>,
     /// What is wrong with which part of the request.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Fault>,
+    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+    #[schema(value_type = Vec<Fault>)]
+    errors: Box<[Fault]>,
+}
+
+/// A part of the work on a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProblemStage {
+    Request,
+    Admission,
+    Fetch,
+    Gate,
+    Extract,
+    Pool,
 }
 
 /// What is wrong with a part of a request.
@@ -152,29 +169,30 @@ impl Problem {
     pub(crate) fn http(failure: HttpFailure, detail: impl Into<String>) -> Self {
         let (status, code, title) = failure.told();
         Self {
-            kind: format!("/problems/{code}"),
-            title: title.to_owned(),
+            kind: format!("/problems/{code}").into(),
+            title: title.into(),
             status: status.as_u16(),
-            detail: detail.into(),
+            detail: detail.into().into(),
             instance: None,
             code,
             retryable: matches!(failure, HttpFailure::Quota | HttpFailure::Stalled | HttpFailure::QueueFull),
             retry_after_ms: None,
-            stage: Some("request"),
-            errors: Vec::new(),
+            stage: Some(ProblemStage::Request),
+            errors: Box::default(),
         }
     }
 
     /// A part of the request is at fault.
     pub(crate) fn at(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        self.errors.push(Fault { pointer: pointer.into(), detail: detail.into() });
+        let fault = Fault { pointer: pointer.into(), detail: detail.into() };
+        self.errors = self.errors.into_iter().chain([fault]).collect();
         self
     }
 
     /// A part of a part is at fault, which is at `place`.
     pub(crate) fn under(mut self, place: &str) -> Self {
         if self.errors.is_empty() {
-            let detail = self.detail.clone();
+            let detail = self.detail.to_string();
             return self.at(place, detail);
         }
         for fault in &mut self.errors {
@@ -194,13 +212,13 @@ impl Problem {
     }
 
     pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
-        self.retry_after_ms = Some(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        self.retry_after_ms = Some(u32::try_from(delay.as_millis()).unwrap_or(u32::MAX));
         self
     }
 
     /// It happened to the request of this name.
     pub(crate) fn instance(mut self, request: &str) -> Self {
-        self.instance = Some(request.to_owned());
+        self.instance = Some(request.into());
         self
     }
 
@@ -237,24 +255,24 @@ pub(crate) fn status(kind: ErrorKind) -> StatusCode {
 }
 
 /// Which part of the work fails with such a failure, if it is always the same one.
-fn stage(kind: ErrorKind) -> Option<&'static str> {
+fn stage(kind: ErrorKind) -> Option<ProblemStage> {
     match kind {
-        ErrorKind::InvalidRequest => Some("request"),
-        ErrorKind::Overloaded | ErrorKind::ShuttingDown => Some("admission"),
+        ErrorKind::InvalidRequest => Some(ProblemStage::Request),
+        ErrorKind::Overloaded | ErrorKind::ShuttingDown => Some(ProblemStage::Admission),
         ErrorKind::SourceNotFound
         | ErrorKind::SourceUnreadable
         | ErrorKind::SourceRefused
         | ErrorKind::Blocked
         | ErrorKind::Disallowed
-        | ErrorKind::TooLarge => Some("fetch"),
-        ErrorKind::Unsupported => Some("gate"),
+        | ErrorKind::TooLarge => Some(ProblemStage::Fetch),
+        ErrorKind::Unsupported => Some(ProblemStage::Gate),
         ErrorKind::Malformed
         | ErrorKind::PasswordRequired
         | ErrorKind::EncryptionUnsupported
         | ErrorKind::ResourceLimit
         | ErrorKind::ExtractionFailed
-        | ErrorKind::Quarantined => Some("extract"),
-        ErrorKind::NotInstalled | ErrorKind::Unavailable => Some("pool"),
+        | ErrorKind::Quarantined => Some(ProblemStage::Extract),
+        ErrorKind::NotInstalled | ErrorKind::Unavailable => Some(ProblemStage::Pool),
         ErrorKind::Deadline | ErrorKind::Internal => None,
     }
 }
@@ -293,16 +311,16 @@ impl From<&Error> for Problem {
         let kind = error.kind();
         let delay = error.retry_delay().or_else(|| (status(kind) == StatusCode::SERVICE_UNAVAILABLE).then_some(BACK));
         let problem = Self {
-            kind: format!("/problems/{kind}"),
-            title: kind.label().replace('_', " "),
+            kind: format!("/problems/{kind}").into(),
+            title: kind.label().replace('_', " ").into(),
             status: status(kind).as_u16(),
-            detail: error.to_string(),
+            detail: error.to_string().into(),
             instance: None,
             code: kind.label(),
             retryable: retryable(kind),
             retry_after_ms: None,
             stage: stage(kind),
-            errors: Vec::new(),
+            errors: Box::default(),
         };
         match delay {
             Some(delay) => problem.retry_after(delay),

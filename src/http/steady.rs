@@ -66,7 +66,7 @@ mod tests {
 
     fn body(pauses: &'static [u64], goes_on: bool) -> Steady {
         let parts = stream::iter(pauses).then(|pause| async move {
-            tokio::time::sleep(Duration::from_secs(*pause)).await;
+            sleep(Duration::from_secs(*pause)).await;
             Ok::<_, std::io::Error>(Bytes::from_static(b"x"))
         });
         let never = stream::once(std::future::pending());

@@ -209,7 +209,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn while_nothing_comes_a_sign_of_life_does() {
         let (sender, reply) = Reply::new();
-        let late = tokio::spawn(async move {
+        let late = eventmesh_actors::spawn_named("late", async move {
             tokio::time::sleep(SIGN_OF_LIFE * 5 / 2).await;
             sender.finish(Ok(Timing::default()));
         });

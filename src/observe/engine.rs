@@ -430,7 +430,7 @@ mod tests {
             let waiting = metrics.waiting(stage, Priority::Batch);
             waiting.over();
             waiting.over();
-            drop(metrics.waiting(stage, Priority::Interactive));
+            let _given_up = metrics.waiting(stage, Priority::Interactive);
         }
         metrics.fetched(place_of(&Source::Url(String::new())), Duration::from_millis(2), 10);
         for rejection in Rejection::ALL {

@@ -74,7 +74,7 @@ pub(super) async fn extract(
         let seen = &seen;
         async move {
             // A caller that wants pages one by one gets them as they come; what it gets is not the whole.
-            let made = make(inner, request, permit, time, known.as_ref(), reply).await;
+            let made = Box::pin(make(inner, request, permit, time, known.as_ref(), reply)).await;
             if let Ok(made) = &made {
                 *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((made.head.is_some(), made.timing));
             }
@@ -128,7 +128,7 @@ async fn renew(inner: &Arc<Inner>, request: Request, time: Time, known: Option<V
     let (reply, reader) = Reply::new();
     drop(reader);
     let made = match inner.enter() {
-        Ok(permit) => make(inner, request, permit, time, known.as_ref(), &reply).await,
+        Ok(permit) => Box::pin(make(inner, request, permit, time, known.as_ref(), &reply)).await,
         Err(error) => Err(error),
     };
     reply.finish(Ok(Timing::default()));

@@ -1,5 +1,7 @@
 //! The processes that are measured: the daemon, the bare handler that is its floor, and the load.
 
+#![expect(clippy::disallowed_methods, reason = "what is measured is started as its users start it")]
+
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -237,7 +237,8 @@ impl Asking<'_> {
     async fn json<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, SourceError> {
         let (status, bytes) = self.send(Method::GET, path).await?;
         // Not ready is an answer.
-        if !status.is_success() && !(path == "/readyz" && status == StatusCode::SERVICE_UNAVAILABLE) {
+        let expected = status.is_success() || (path == "/readyz" && status == StatusCode::SERVICE_UNAVAILABLE);
+        if !expected {
             return Err(self.source.strange(format!("{} for {path}", status.as_u16())));
         }
         serde_json::from_slice(&bytes)

@@ -23,11 +23,8 @@ pub(crate) fn written(board: &Board) -> String {
     }
     text.push('\n');
     let widest = board.rows.iter().map(|row| row.depth * 2 + row.name.chars().count()).max().unwrap_or(0).max(4);
-    let _ = writeln!(
-        text,
-        "{:<widest$}  {:<9} {:>4} {:>10} {:>7} {:>10}  {}",
-        "NAME", "STATE", "LIFE", "JOBS", "AGE", "MEMORY", "NOTE"
-    );
+    let _ =
+        writeln!(text, "{:<widest$}  {:<9} {:>4} {:>10} {:>7} {:>10}  NOTE", "NAME", "STATE", "LIFE", "JOBS", "AGE", "MEMORY");
     for row in &board.rows {
         let line = written_row(row, widest);
         let _ = writeln!(text, "{}", line.trim_end());
