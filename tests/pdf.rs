@@ -226,6 +226,7 @@ async fn pages_come_one_by_one_and_once() {
     }
     assert_eq!(pages, (1..=40).collect::<Vec<u32>>());
     let body = body.expect("it comes");
+    let body = body.into_document().expect("it is one");
     assert!(body.pages.is_empty() && body.text.is_empty(), "nothing comes twice");
     assert_eq!(body.pdf.expect("it is a PDF").page_count, 40);
     host.stop().await;

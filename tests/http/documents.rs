@@ -35,10 +35,8 @@ fn sample(document: &Value, name: &str, schema: &Value) -> Value {
     if let Some(first) = schema["enum"].as_array().and_then(|values| values.first()) {
         return first.clone();
     }
-    let kind = match &schema["type"] {
-        Value::Array(kinds) => kinds.iter().find(|kind| *kind != "null").and_then(Value::as_str),
-        kind => kind.as_str(),
-    };
+    let kind = &schema["type"];
+    let kind = kind.as_array().and_then(|kinds| kinds.iter().find(|kind| *kind != "null")).unwrap_or(kind).as_str();
     match kind {
         Some("boolean") => json!(true),
         Some("integer") => json!(1_000),
