@@ -1,6 +1,7 @@
 //! The engine: everything that one [`Engine`] owns, its start and its end.
 
-use std::collections::BTreeMap;
+mod snapshot;
+
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
@@ -9,25 +10,22 @@ use std::time::Duration;
 
 use eventmesh_actors::process::ProcessHost;
 use eventmesh_actors::{
-    Bus, ChildSpec, ControlGroups, ControlGroupsSnapshot, Exit, Governor, GovernorSnapshot, LeaseError, MemorySource,
-    NotDelegated, Pool, PoolMemory, PoolSpec, PostMortem, Pressure, Priority, ProcessList, Record, ServiceContext, Shutdown,
-    Subscriber, SupervisorSpec, Tree, TreeError, TreeSnapshot, UnknownMemory, spawn_named,
+    Bus, ChildSpec, ControlGroups, ControlGroupsSnapshot, Exit, Governor, LeaseError, MemorySource, NotDelegated, Pool,
+    PoolMemory, PoolSpec, PostMortem, Pressure, Priority, ProcessList, Record, ServiceContext, Shutdown, Subscriber,
+    SupervisorSpec, Tree, TreeError, UnknownMemory, spawn_named,
 };
-use eventmesh_extractors::wasm::{
-    ArtifactCache, Guest, Sandbox, SandboxError, SandboxSpec, SandboxUsage, ThreadHook, WasmWorker,
-};
-use serde::Serialize;
+use eventmesh_extractors::wasm::{ArtifactCache, Guest, Sandbox, SandboxError, SandboxSpec, ThreadHook, WasmWorker};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
 use crate::admission::{Admission, Permit};
-use crate::browser::{BrowserSnapshot, Browsers};
-use crate::cache::{Cache, Counts, OpenError};
+use crate::browser::Browsers;
+use crate::cache::{Cache, OpenError};
 use crate::config::Config;
 use crate::egress::Egress;
 use crate::error::{Error, ErrorKind};
-use crate::fetch::{FetchSnapshot, Fetcher, FetcherError, Got, Page, Terms};
+use crate::fetch::{Fetcher, FetcherError, Got, Page, Terms};
 use crate::gate::{Hosts, Lean, Outcome};
 use crate::memory::{EngineMemory, WasmMemory};
 use crate::observe::{EngineMetrics, Rejection};
@@ -36,6 +34,8 @@ use crate::pipeline;
 use crate::reply::Reply;
 use crate::request::{Request, Source};
 use crate::scratch;
+pub(crate) use snapshot::Progress;
+pub use snapshot::{EgressSnapshot, EngineSnapshot, PdfSnapshot, Readiness, SandboxSnapshot};
 
 /// Events kept for readers that are behind.
 const EVENTS: usize = 1024;
@@ -494,113 +494,6 @@ impl Engine {
         if let Some(host) = &self.inner.host {
             // They have been told or killed; whoever shuts down may rely on it that none is left.
             let _ = timeout(POOL_SHUTDOWN, host.close()).await;
-        }
-    }
-}
-
-/// What has been done so far, and what is being done.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Progress {
-    /// Requests that have ended.
-    pub(crate) ended: u64,
-    /// Requests that are being worked on.
-    pub(crate) at_work: usize,
-    /// Looks that the governor has taken.
-    pub(crate) looks: u64,
-}
-
-/// What a request needs to be worked on, and whether it is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Readiness {
-    /// A worker for HTML is up.
-    pub workers: bool,
-    /// There is room for one more request.
-    pub room: bool,
-    /// Memory is not so short that everybody is sent away.
-    pub memory: bool,
-}
-
-impl Readiness {
-    /// All of it is there.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.workers && self.room && self.memory
-    }
-}
-
-/// What an engine is doing.
-#[derive(Clone, Debug, Serialize)]
-pub struct EngineSnapshot {
-    /// Requests being worked on.
-    pub requests: usize,
-    /// Requests that have ended so far, whatever the end.
-    pub requests_ended: u64,
-    /// Bytes of their pages.
-    pub admitted_bytes: u64,
-    /// The sandbox.
-    pub sandbox: SandboxSnapshot,
-    /// What reads PDFs.
-    pub pdf: PdfSnapshot,
-    /// What renders pages.
-    pub browser: BrowserSnapshot,
-    /// Connections to others.
-    pub egress: EgressSnapshot,
-    /// Events that slow readers have missed, all readers together.
-    pub events_missed: u64,
-    /// The control groups of processes.
-    pub control_groups: ControlGroupsSnapshot,
-    /// How sites are treated.
-    pub fetch: FetchSnapshot,
-    /// What is kept of pages, if anything is.
-    pub cache: Option<Counts>,
-    /// What is held, and how short memory is.
-    pub memory: GovernorSnapshot,
-    /// The live tree.
-    pub tree: TreeSnapshot,
-}
-
-/// Connections to others.
-#[derive(Clone, Debug, Serialize)]
-pub struct EgressSnapshot {
-    /// Those that the policy has refused so far.
-    pub refused: u64,
-    /// The same by why, in a word.
-    pub why: BTreeMap<&'static str, u64>,
-}
-
-/// What reads PDFs, or why nothing does.
-#[derive(Clone, Debug, Serialize)]
-pub struct PdfSnapshot {
-    /// libpdfium, by its path.
-    pub library: Option<String>,
-    /// Why PDFs cannot be read, if so.
-    pub missing: Option<String>,
-    /// How the processes are confined, once one has come up.
-    pub confinement: Option<String>,
-    /// Processes that are there now.
-    pub processes: usize,
-}
-
-/// What the sandbox holds and has done.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct SandboxSnapshot {
-    /// Pages run.
-    pub pages: u64,
-    /// Those of them that found a warm slot.
-    pub warm_pages: u64,
-    /// Linear memories in use.
-    pub live_memories: usize,
-    /// Bytes that unused slots keep resident.
-    pub resident_unused_bytes: usize,
-}
-
-impl From<SandboxUsage> for SandboxSnapshot {
-    fn from(usage: SandboxUsage) -> Self {
-        Self {
-            pages: usage.pages,
-            warm_pages: usage.warm_pages,
-            live_memories: usage.live,
-            resident_unused_bytes: usage.resident_unused,
         }
     }
 }

@@ -85,7 +85,7 @@ fn scripts_get_one_table_and_the_snapshot() {
     assert!(output.status.success(), "{output:?}");
     let tree: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(tree["tree"]["name"], "eventmesh");
-    assert_eq!(tree["requests_ended"], 0, "what the requests per second are made of");
+    assert!(tree["requests_ended"].is_u64(), "what the requests per second are made of: {tree}");
 }
 
 #[test]

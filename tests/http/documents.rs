@@ -68,16 +68,22 @@ async fn every_route_is_there_and_takes_every_field() {
             let body = resolved(&document, body);
             let fields = body["properties"].as_object().expect("fields");
             for (name, field) in fields {
-                // A source is there already, and one is enough.
-                if ["url", "html", "data"].contains(&name.as_str()) {
+                // A source is there already, and one is enough; a session has to be there first.
+                if ["url", "urls", "html", "data", "requests", "session"].contains(&name.as_str()) {
                     continue;
                 }
-                let mut asked = vec![json!({ "html": "<p>Some text.", name: sample(&document, name, field) })];
+                let Some(base) = base(path, name) else { continue };
+                let with = |name: &str, value: Value| {
+                    let mut body = base.clone();
+                    body[name] = value;
+                    body
+                };
+                let mut asked = vec![with(name, sample(&document, name, field))];
                 // What has parts is asked for part by part, too.
                 for (part, inner) in resolved(&document, field)["properties"].as_object().into_iter().flatten() {
                     // A window has two sides.
                     if name == "browser" {
-                        asked.push(json!({ "html": "<p>Some text.", name: { part: sample(&document, part, inner) } }));
+                        asked.push(with(name, json!({ part: sample(&document, part, inner) })));
                     }
                 }
                 for body in asked {
@@ -91,6 +97,19 @@ async fn every_route_is_there_and_takes_every_field() {
         }
     }
     assert!(fields_tried > 30, "{fields_tried}");
+}
+
+/// The least that can be asked of an operation.
+fn base(path: &str, field: &str) -> Option<Value> {
+    match path {
+        // What holds for all is said of addresses.
+        "/v1/batch" if field == "options" => Some(json!({ "urls": ["http://127.0.0.1:9/"] })),
+        "/v1/batch" => Some(json!({ "requests": [{ "html": "<p>Some text." }] })),
+        "/v1/crawl" => Some(json!({ "url": "http://127.0.0.1:9/" })),
+        // Its name is all that it needs.
+        "/v1/sessions" => None,
+        _ => Some(json!({ "html": "<p>Some text." })),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,6 +74,8 @@ impl Place {
             .args(["-c", BECOME, "sh", env!("CARGO_BIN_EXE_eventmesh"), "serve", "--ops-listen", "127.0.0.1:0"])
             .args(setup.arguments)
             .env_remove("EVENTMESH_LOG")
+            // Its sites answer one question.
+            .env("EVENTMESH__FETCH__ROBOTS", "false")
             .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
             .env("XDG_RUNTIME_DIR", &runtime)
             .env("TMPDIR", self.path())

@@ -493,7 +493,7 @@ mod tests {
         for name in What::NAMES {
             assert!(schema.contains(&format!("\"{name}\"")), "{name}");
         }
-        assert_eq!(schema.matches("\"const\":").count(), What::NAMES.len(), "{schema}");
+        assert_eq!(schema.matches("\"action\":{\"const\":").count(), What::NAMES.len(), "{schema}");
     }
 
     #[test]
