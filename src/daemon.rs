@@ -169,7 +169,7 @@ pub(crate) async fn run(
     let deadline = config.deadline;
     let jobs = jobs(&daemon).await?;
     let user_agent = config.fetch.user_agent.clone();
-    let engine = Engine::builder().config(config).memory(memory).start().await?;
+    let engine = Engine::builder().config(config).memory(Arc::clone(&memory)).start().await?;
     let sender = Sender::new(engine.egress().clone(), &user_agent).map_err(DaemonError::Webhooks)?;
     let (items, sender) = (Items::new(engine.clone(), &daemon.jobs), Arc::new(sender));
     let runner = jobs.as_ref().ok().map(|jobs| Runner { jobs: jobs.clone(), items: items.clone(), sender: Arc::clone(&sender) });
@@ -192,7 +192,7 @@ pub(crate) async fn run(
 
     systemd::ready(&format!("serving at {}", addresses.join(", ")));
     told(&addresses, &ops_address);
-    let mut look = Look::new(&engine, deadline);
+    let mut look = Look::new(&engine, deadline, memory);
     let why = loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -347,10 +347,13 @@ struct Look {
     /// Requests that had ended at the last look, but for pages of our own; and those.
     ended: u64,
     canaries: u64,
+    memory: Arc<dyn MemorySource>,
+    /// Nobody has asked for anything since free memory was given back.
+    rested: bool,
 }
 
 impl Look {
-    fn new(engine: &Engine, deadline: Duration) -> Self {
+    fn new(engine: &Engine, deadline: Duration, memory: Arc<dyn MemorySource>) -> Self {
         let watchdog = systemd::watchdog();
         let every = watchdog.map_or(LOOK, |within| (within / 3).min(LOOK));
         let mut ticks = interval(every);
@@ -368,12 +371,29 @@ impl Look {
             watched: watchdog.is_some(),
             ended: 0,
             canaries: 0,
+            memory,
+            rested: false,
         }
+    }
+
+    /// Gives back what is free of the memory of busier times, once for each time that there is nothing to do: it may be long
+    /// until somebody needs it again.
+    async fn rest(&mut self, nothing_to_do: bool) {
+        if nothing_to_do && !self.rested {
+            let memory = Arc::clone(&self.memory);
+            // It takes milliseconds.
+            if let Err(error) = tokio::task::spawn_blocking(move || memory.give_back()).await {
+                tracing::warn!(%error, "free memory was not given back");
+            }
+        }
+        self.rested = nothing_to_do;
     }
 
     async fn next(&mut self, engine: &Engine) -> Result<(), String> {
         self.ticks.tick().await;
-        let idle = engine.progress().ended - self.canaries == self.ended;
+        let progress = engine.progress();
+        let idle = progress.ended - self.canaries == self.ended;
+        self.rest(idle && progress.at_work == 0).await;
         let canary = if idle { canary(engine).await } else { None };
         self.canaries += u64::from(canary.is_some());
         let progress = engine.progress();
