@@ -85,6 +85,56 @@ async fn a_batch_is_accepted_once_and_ends_once() {
     assert_eq!(get(&daemon, "/v1/jobs?state=running").await.json()["jobs"], json!([]));
 }
 
+/// Kills while batches come in and are worked on, HTML, PDFs and pages of a site; `EVENTMESH_KILLS` says how many.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_is_killed_again_and_again_leaves_nothing_undone_and_nothing_behind() {
+    let kills: usize = std::env::var("EVENTMESH_KILLS").map_or(8, |kills| kills.parse().expect("a number"));
+    let (state, scratch) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let start =
+        || Daemon::start_with(Some(state.path()), &[], &[("TMPDIR", scratch.path()), ("XDG_RUNTIME_DIR", scratch.path())]);
+    let (address, _) = site(slow()).await;
+    let pdf = base64::engine::general_purpose::STANDARD.encode(include_bytes!("../examples/sample.pdf"));
+    let mut daemon = start();
+    let mut jobs = Vec::new();
+    for kill in 0..kills {
+        let requests = json!([
+            { "html": format!("<p>This is item 0 of batch {kill}.") },
+            { "data": pdf },
+            { "url": format!("{address}/slow/{kill}") },
+            { "html": "<p>The last one." },
+        ]);
+        let key = format!("batch {kill}");
+        let headers = [("idempotency-key", key.as_str())];
+        let answer = call(&daemon, "POST", "/v1/batch", &headers, &json!({ "requests": requests })).await;
+        jobs.push(answer.job());
+        // At once, after the first answer, after the second and so on.
+        let mut lines = follow(&daemon, &jobs[kill], 0).await;
+        for _ in 0..kill % 5 {
+            lines.next().await;
+        }
+        daemon.kill();
+        daemon = start();
+        let again = call(&daemon, "POST", "/v1/batch", &headers, &json!({ "requests": requests })).await;
+        assert_eq!(again.job(), jobs[kill], "an accepted job is there");
+    }
+    for job in &jobs {
+        let seen = events(&daemon, job).await;
+        check(&seen);
+        let end = seen.last().expect("an end");
+        assert_eq!((&end["state"], &end["totals"]["ok"]), (&json!("done"), &json!(4)), "{seen:?}");
+    }
+    daemon.stop();
+    let here = |pid: &std::path::Path| std::fs::read_link(pid.join("cwd")).is_ok_and(|cwd| cwd.starts_with(scratch.path()));
+    let left = || std::fs::read_dir("/proc").expect("it is there").filter_map(Result::ok).any(|entry| here(&entry.path()));
+    until("the end of all processes", async || !left()).await;
+    let places = std::fs::read_dir(scratch.path()).expect("readable").filter_map(Result::ok);
+    let behind: Vec<_> = places
+        .flat_map(|place| std::fs::read_dir(place.path()).into_iter().flatten().filter_map(Result::ok))
+        .filter(|entry| entry.path().is_dir())
+        .collect();
+    assert!(behind.is_empty(), "{behind:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_kills_the_daemon_every_job_ends_once_and_no_item_is_answered_twice() {
     let state = tempfile::tempdir().expect("a directory");
