@@ -9,10 +9,17 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+/// A place for jobs that is no other daemon's.
+fn state_home() -> String {
+    static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    format!("{}/state-{}-{number}", env!("CARGO_TARGET_TMPDIR"), std::process::id())
+}
+
 fn eventmesh() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_eventmesh"));
     command.env_remove("EVENTMESH_LOG").env_remove("EVENTMESH_CONFIG").env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
-    command.stdin(Stdio::null());
+    command.env("XDG_STATE_HOME", state_home()).stdin(Stdio::null());
     command
 }
 

@@ -18,6 +18,13 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+/// A place for jobs that is no other daemon's.
+fn state_home() -> String {
+    static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    format!("{}/state-{}-{number}", env!("CARGO_TARGET_TMPDIR"), std::process::id())
+}
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const DASHBOARD: &str = "packaging/grafana/eventmesh.json";
 const ALERTS: &str = "packaging/prometheus/eventmesh-alerts.yml";
@@ -43,6 +50,7 @@ impl Daemon {
             .args(arguments)
             .env("EVENTMESH_LOG", "eventmesh=debug,eventmesh_actors=debug,warn")
             .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+            .env("XDG_STATE_HOME", state_home())
             .env_remove("JOURNAL_STREAM")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

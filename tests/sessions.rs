@@ -14,6 +14,13 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+/// A place for jobs that is no other daemon's.
+fn state_home() -> String {
+    static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    format!("{}/state-{}-{number}", env!("CARGO_TARGET_TMPDIR"), std::process::id())
+}
+
 /// The daemon, and nobody else's: it is ended with the test.
 struct Daemon {
     child: Child,
@@ -34,6 +41,7 @@ impl Daemon {
             .args(["--allow-net", "127.0.0.2/32", "--keys"])
             .arg(keys.path())
             .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+            .env("XDG_STATE_HOME", state_home())
             .env_remove("EVENTMESH_LOG")
             .stderr(Stdio::piped())
             .spawn()

@@ -15,13 +15,20 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use serde_json::Value;
 
+/// A place for jobs that is no other daemon's.
+fn state_home() -> String {
+    static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    format!("{}/state-{}-{number}", env!("CARGO_TARGET_TMPDIR"), std::process::id())
+}
+
 /// Nothing that is waited for here takes as long.
 const LONG: Duration = Duration::from_secs(30);
 
 fn eventmesh() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_eventmesh"));
     command.env_remove("EVENTMESH_LOG").env_remove("NO_COLOR").env("TERM", "xterm-256color").stdin(Stdio::null());
-    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR")).env("XDG_STATE_HOME", state_home());
     command
 }
 

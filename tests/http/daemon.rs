@@ -17,6 +17,13 @@ use serde_json::Value;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
+/// A place for jobs that is no other daemon's.
+fn state_home() -> String {
+    static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    format!("{}/state-{}-{number}", env!("CARGO_TARGET_TMPDIR"), std::process::id())
+}
+
 /// What must come, comes within this time; nothing here is a measure of speed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -26,7 +33,7 @@ pub(crate) fn program() -> Command {
     for name in ["EVENTMESH_LOG", "EVENTMESH_SERVER", "EVENTMESH_KEY", "NOTIFY_SOCKET", "LISTEN_FDS", "CACHE_DIRECTORY"] {
         command.env_remove(name);
     }
-    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR")).env("XDG_STATE_HOME", state_home()).stdin(Stdio::null());
     // Manners towards sites have tests of their own; these sites count what they are asked.
     command.env("EVENTMESH__FETCH__ROBOTS", "false").env("EVENTMESH__FETCH__HOSTS__PER_OWN_HOST", "4096");
     command

@@ -77,6 +77,7 @@ impl Place {
             // Its sites answer one question.
             .env("EVENTMESH__FETCH__ROBOTS", "false")
             .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+            .env("XDG_STATE_HOME", self.path())
             .env("XDG_RUNTIME_DIR", &runtime)
             .env("TMPDIR", self.path())
             .env("NOTIFY_SOCKET", &path)
