@@ -30,8 +30,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use eventmesh_actors::is_shortage;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
 use crate::error::{Error, ErrorKind};
@@ -45,6 +46,10 @@ pub(crate) use target::Target;
 
 /// Addresses of one name that are tried. More are a list, not a machine.
 const TRIED: usize = 4;
+/// How long to wait for a descriptor before asking for one again: nobody says when one is free.
+const SHORTAGE: Duration = Duration::from_millis(10);
+/// When whoever was told that there are no descriptors should come back.
+const COME_BACK: Duration = Duration::from_secs(1);
 
 /// Whom this engine may talk to, and the only way to do so. Clones are the same door.
 #[derive(Clone, Debug)]
@@ -84,6 +89,14 @@ pub(crate) enum DialError {
         /// What the last address's attempt says.
         source: io::Error,
     },
+    /// This machine had no descriptors, or no memory, to connect with. Says nothing of the host.
+    #[error("there was nothing to connect with within {within:?}: {source}; raise the limit of open files if this goes on")]
+    Short {
+        /// The time that there was.
+        within: Duration,
+        /// What had run out.
+        source: io::Error,
+    },
     /// It took too long.
     #[error("{host} does not answer within {within:?}")]
     Late {
@@ -97,12 +110,18 @@ pub(crate) enum DialError {
 impl DialError {
     /// As whoever asked for `address` is told it.
     pub(crate) fn of(self, address: &str) -> Error {
+        self.told(address).caused_by(self)
+    }
+
+    /// The same, without its cause.
+    pub(crate) fn told(&self, address: &str) -> Error {
+        let message = || format!("failed to fetch {address}: {self}");
         match self {
             Self::Refused(refused) => refused.error(address),
             Self::Unresolved { .. } | Self::Unreachable { .. } | Self::Late { .. } => {
-                let message = format!("failed to fetch {address}: {self}");
-                Error::new(ErrorKind::SourceUnreadable, message).caused_by(self)
+                Error::new(ErrorKind::SourceUnreadable, message())
             }
+            Self::Short { .. } => Error::new(ErrorKind::Unavailable, message()).retry_after(COME_BACK),
         }
     }
 }
@@ -200,19 +219,35 @@ impl Egress {
             // take it all.
             let left = u32::try_from(addresses.len() - tried).unwrap_or(1);
             let share = Instant::now() + deadline.saturating_duration_since(Instant::now()) / left;
-            match timeout_at(share, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
+            match self.connect_to(*address, share).await {
+                Ok(stream) => {
                     // Requests are written whole: there is nothing to wait for.
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%error, "a connection may be slower than it could be");
                     }
                     return Ok(stream);
                 }
-                Ok(Err(source)) => last = Some(DialError::Unreachable { host: target.host().to_string(), source }),
-                Err(_) => last = Some(self.late(target)),
+                Err(Some(source)) if is_shortage(&source) => {
+                    last = Some(DialError::Short { within: self.inner.connect, source });
+                }
+                Err(Some(source)) => last = Some(DialError::Unreachable { host: target.host().to_string(), source }),
+                Err(None) => last = Some(self.late(target)),
             }
         }
         Err(last.unwrap_or_else(|| self.late(target)))
+    }
+
+    /// Connects until `deadline`; `None` if nothing was heard until then. What this machine is short of is waited for: a
+    /// page whose script could not be fetched would be another page.
+    async fn connect_to(&self, address: SocketAddr, deadline: Instant) -> Result<TcpStream, Option<io::Error>> {
+        loop {
+            match timeout_at(deadline, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) if is_shortage(&error) && Instant::now() + SHORTAGE < deadline => sleep(SHORTAGE).await,
+                Ok(Err(error)) => return Err(Some(error)),
+                Err(_) => return Err(None),
+            }
+        }
     }
 
     fn late(&self, target: &Target) -> DialError {

@@ -43,7 +43,7 @@ use url::Url;
 use crate::admission::{Admission, Permit};
 use crate::cache::{Freshness, FreshnessPolicy, ResponseHead, UnixTime, Validators};
 use crate::config::Config;
-use crate::egress::{Connector, DialError, Egress, cause};
+use crate::egress::{Connector, Egress, cause};
 use crate::error::{Error, ErrorKind};
 use crate::observe::EngineMetrics;
 use crate::reply::Head;
@@ -383,13 +383,8 @@ pub(crate) fn too_large(limit: u64) -> Error {
 }
 
 fn unreachable(address: &str, error: impl StdError + Send + Sync + 'static) -> Error {
-    match cause(&error) {
-        Some(DialError::Refused(refused)) => return refused.error(address),
-        Some(dial @ (DialError::Unresolved { .. } | DialError::Unreachable { .. } | DialError::Late { .. })) => {
-            let message = format!("failed to fetch {address}: {dial}");
-            return Error::new(ErrorKind::SourceUnreadable, message).caused_by(error);
-        }
-        None => {}
+    if let Some(dial) = cause(&error) {
+        return dial.told(address).caused_by(error);
     }
     let mut why: &(dyn StdError + 'static) = &error;
     while let Some(source) = why.source() {

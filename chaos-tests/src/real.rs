@@ -2,6 +2,7 @@
 
 pub mod browsers;
 pub mod engine;
+pub mod family;
 pub mod mixed;
 pub mod pdfs;
 pub mod processes;
@@ -119,6 +120,18 @@ fn answer<E: std::error::Error>(error: &RunError<E>) -> Answer {
         RunError::Stalled { .. } => Answer::new(AnswerKind::Failed, "stalled"),
         RunError::ChildEnded { .. } => Answer::new(AnswerKind::Failed, "child_ended"),
     }
+}
+
+/// What an engine's error is to a trial, where some are the right answer.
+fn said(error: &eventmesh::Error, expected: &[eventmesh::ErrorKind]) -> Answer {
+    use eventmesh::ErrorKind;
+    let label = error.kind().label();
+    if expected.contains(&error.kind()) {
+        return Answer::new(AnswerKind::Rejected, label);
+    }
+    let refused = matches!(error.kind(), ErrorKind::Overloaded | ErrorKind::Unavailable | ErrorKind::Quarantined);
+    let kind = if refused { AnswerKind::Refused } else { AnswerKind::Failed };
+    Answer { kind, label, comes_back: !refused || error.retry_delay().is_some() }
 }
 
 /// A bus that no watcher falls behind of in a trial.

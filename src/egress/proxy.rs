@@ -186,6 +186,7 @@ fn refusal(error: &DialError) -> Response<Body> {
         DialError::Refused(_) => failed(StatusCode::FORBIDDEN, "destination_ip_prohibited"),
         DialError::Unresolved { .. } => failed(StatusCode::BAD_GATEWAY, "dns_error"),
         DialError::Unreachable { .. } => failed(StatusCode::BAD_GATEWAY, "connection_refused"),
+        DialError::Short { .. } => failed(StatusCode::SERVICE_UNAVAILABLE, "proxy_internal_error"),
         DialError::Late { .. } => failed(StatusCode::GATEWAY_TIMEOUT, "connection_timeout"),
     }
 }

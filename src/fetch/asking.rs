@@ -194,7 +194,8 @@ pub(super) fn wish(headers: &HeaderMap) -> Option<Duration> {
 /// What went wrong before there was an answer, and what that says of the host.
 fn trouble(error: &(dyn StdError + 'static)) -> (Trouble, Outcome) {
     match cause(error) {
-        Some(DialError::Refused(_)) => return (Trouble::Final, Outcome::Unknown),
+        // It was not asked. What this machine was short of has been waited for already.
+        Some(DialError::Refused(_) | DialError::Short { .. }) => return (Trouble::Final, Outcome::Unknown),
         // A name that is not known now will hardly be in a second.
         Some(DialError::Unresolved { .. }) => return (Trouble::Final, Outcome::Badly),
         Some(DialError::Unreachable { .. } | DialError::Late { .. }) => return (Trouble::Connect, Outcome::Badly),

@@ -8,10 +8,10 @@ use std::time::Duration;
 use eventmesh::render::{RenderOptions, Screenshot, SettleReason};
 use eventmesh::{Config, Engine, ErrorKind, RenderMode, Request};
 use eventmesh_actors::{Subscriber, TreeSnapshot};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use super::{StartError, cache};
-use crate::os::{families, proc_text};
+use super::family::Family;
+use super::{StartError, cache, said};
 use crate::pages::Pages;
 use crate::plan::{Fault, FaultKind};
 use crate::target::{Answer, AnswerKind, Call, Target};
@@ -68,7 +68,7 @@ pub struct BrowserTarget {
     engine: Engine,
     trouble: Trouble,
     site: Pages,
-    scratch: std::path::PathBuf,
+    family: Family,
 }
 
 /// Pages that mean no harm.
@@ -114,14 +114,7 @@ impl BrowserTarget {
         if let Some(missing) = engine.snapshot().browser.missing {
             return Err(StartError::System(std::io::Error::other(missing)));
         }
-        Ok(Self { engine, trouble, site: Pages::open().await?, scratch })
-    }
-
-    /// The processes of its browsers: those whose profile lies in its scratch directory, and those of their groups.
-    fn family(&self) -> Vec<(Pid, String)> {
-        let place = self.scratch.to_string_lossy().into_owned();
-        let found = families(|pid| proc_text(pid, "cmdline").contains(&place));
-        found.into_iter().filter_map(|(pid, command)| Some((Pid::from_raw(i32::try_from(pid).ok()?)?, command))).collect()
+        Ok(Self { engine, trouble, site: Pages::open().await?, family: Family::of(&scratch) })
     }
 
     /// Signals one of the processes of a role; each role is as likely as the others, however many processes have it.
@@ -131,9 +124,7 @@ impl BrowserTarget {
             Trouble::Process(role) => (role, target),
             Trouble::Mixed | Trouble::Page { .. } => (Role::ALL[(target % roles) as usize], target / roles),
         };
-        let fit: Vec<Pid> = self.family().into_iter().filter(|(_, command)| role.fits(command)).map(|(pid, _)| pid).collect();
-        let pid = fit.get(which as usize % fit.len().max(1));
-        pid.is_some_and(|pid| kill_process(*pid, signal).is_ok())
+        self.family.signal(which, signal, |command| role.fits(command))
     }
 
     /// The page that a call asks for, and which errors are the right answer.
@@ -167,12 +158,7 @@ impl Target for BrowserTarget {
                     let right = capped || !expected.is_empty() || page == "hang" || rendered.html.contains("id=\"done\"");
                     if right { Answer::new(AnswerKind::Good, "good") } else { Answer::new(AnswerKind::Wrong, "wrong") }
                 }
-                Err(error) if expected.contains(&error.kind()) => Answer::new(AnswerKind::Rejected, error.kind().label()),
-                Err(error) => {
-                    let refused = matches!(error.kind(), ErrorKind::Overloaded | ErrorKind::Unavailable | ErrorKind::Quarantined);
-                    let kind = if refused { AnswerKind::Refused } else { AnswerKind::Failed };
-                    Answer { kind, label: error.kind().label(), comes_back: !refused || error.retry_delay().is_some() }
-                }
+                Err(error) => said(&error, expected),
             }
         })
     }
@@ -221,10 +207,6 @@ impl Target for BrowserTarget {
     }
 
     fn left_behind(&self) -> Vec<String> {
-        let mut left: Vec<String> =
-            self.family().into_iter().map(|(pid, command)| format!("process {pid:?}: {command}")).collect();
-        let entries = std::fs::read_dir(&self.scratch).into_iter().flatten().filter_map(Result::ok);
-        left.extend(entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.path().display().to_string()));
-        left
+        self.family.left_behind()
     }
 }

@@ -9,7 +9,7 @@ use eventmesh::memory::Jemalloc;
 use eventmesh::{Config, EgressConfig, EgressPolicy, Engine, ErrorKind, FetchLimits, HostLimits, Request};
 use eventmesh_actors::{GovernorSpec, KernelMemory, Subscriber, TreeSnapshot};
 
-use super::{StartError, cache, page};
+use super::{StartError, cache, page, said};
 use crate::plan::{Fault, FaultKind};
 use crate::site::Site;
 use crate::target::{Answer, AnswerKind, Call, Target};
@@ -95,12 +95,7 @@ impl Target for EngineTarget {
                 }
                 Ok(_) if expected.is_empty() => Answer::new(AnswerKind::Good, "good"),
                 Ok(_) => Answer::new(AnswerKind::Wrong, "wrong"),
-                Err(error) if expected.contains(&error.kind()) => Answer::new(AnswerKind::Rejected, error.kind().label()),
-                Err(error) => {
-                    let refused = matches!(error.kind(), ErrorKind::Overloaded | ErrorKind::Unavailable | ErrorKind::Quarantined);
-                    let kind = if refused { AnswerKind::Refused } else { AnswerKind::Failed };
-                    Answer { kind, label: error.kind().label(), comes_back: !refused || error.retry_delay().is_some() }
-                }
+                Err(error) => said(&error, expected),
             }
         })
     }

@@ -2,7 +2,7 @@
 //! its processes are killed and frozen, its workers replaced, and the machine runs out of memory, files and time.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,11 +13,11 @@ use eventmesh::memory::Jemalloc;
 use eventmesh::render::{RenderOptions, SettleReason};
 use eventmesh::{Config, EgressConfig, EgressPolicy, Engine, ErrorKind, RenderMode, Request};
 use eventmesh_actors::{GovernorSpec, KernelMemory, Subscriber, TreeSnapshot};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
+use super::family::Family;
 use super::pdfs::make;
-use super::{StartError, cache, page};
-use crate::os::{families, proc_text};
+use super::{StartError, cache, page, said};
 use crate::pages::Pages;
 use crate::plan::{Fault, FaultKind};
 use crate::target::{Answer, AnswerKind, Call, Target};
@@ -27,7 +27,7 @@ use crate::target::{Answer, AnswerKind, Call, Target};
 pub struct MixedTarget {
     engine: Engine,
     site: Pages,
-    scratch: PathBuf,
+    family: Family,
     bomb: Bytes,
     callers_leave: AtomicU32,
 }
@@ -90,7 +90,7 @@ impl MixedTarget {
             return Err(StartError::System(std::io::Error::other(missing)));
         }
         let bomb = make::inflating(64 << 20)?.into();
-        Ok(Self { engine, site: Pages::open().await?, scratch, bomb, callers_leave: AtomicU32::new(0) })
+        Ok(Self { engine, site: Pages::open().await?, family: Family::of(&scratch), bomb, callers_leave: AtomicU32::new(0) })
     }
 
     fn kind(number: u64) -> Kind {
@@ -129,20 +129,6 @@ impl MixedTarget {
             }
         }
     }
-
-    /// All of its processes, and theirs.
-    fn family(&self) -> Vec<(Pid, String)> {
-        let place = self.scratch.to_string_lossy().into_owned();
-        let here = |pid: u32| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(&self.scratch));
-        let found = families(|pid| here(pid) || proc_text(pid, "cmdline").contains(&place));
-        found.into_iter().filter_map(|(pid, command)| Some((Pid::from_raw(i32::try_from(pid).ok()?)?, command))).collect()
-    }
-
-    fn signal(&self, target: u32, signal: Signal) -> bool {
-        let family = self.family();
-        let found = family.get(target as usize % family.len().max(1));
-        found.is_some_and(|(pid, _)| kill_process(*pid, signal).is_ok())
-    }
 }
 
 impl Target for MixedTarget {
@@ -163,18 +149,17 @@ impl Target for MixedTarget {
                     let capped =
                         page.is_some_and(|page| matches!(page.settled.reason, SettleReason::Cap | SettleReason::Patience));
                     let whole = !rendered || capped || page.is_some_and(|page| page.html.contains("id=\"done\""));
-                    if whole && answer.document.text.contains(&text) && expected.is_empty() {
-                        Answer::new(AnswerKind::Good, "good")
+                    if !whole {
+                        Answer::new(AnswerKind::Wrong, "incomplete_page")
+                    } else if !expected.is_empty() {
+                        Answer::new(AnswerKind::Wrong, "bad_document_read")
+                    } else if !answer.document.text.contains(&text) {
+                        Answer::new(AnswerKind::Wrong, "wrong_text")
                     } else {
-                        Answer::new(AnswerKind::Wrong, "wrong")
+                        Answer::new(AnswerKind::Good, "good")
                     }
                 }
-                Err(error) if expected.contains(&error.kind()) => Answer::new(AnswerKind::Rejected, error.kind().label()),
-                Err(error) => {
-                    let refused = matches!(error.kind(), ErrorKind::Overloaded | ErrorKind::Unavailable | ErrorKind::Quarantined);
-                    let kind = if refused { AnswerKind::Refused } else { AnswerKind::Failed };
-                    Answer { kind, label: error.kind().label(), comes_back: !refused || error.retry_delay().is_some() }
-                }
+                Err(error) => said(&error, expected),
             }
         })
     }
@@ -193,8 +178,8 @@ impl Target for MixedTarget {
 
     fn inflict(&self, fault: &Fault) -> bool {
         match fault.kind {
-            FaultKind::Kill => self.signal(fault.target, Signal::KILL),
-            FaultKind::Freeze => self.signal(fault.target, Signal::STOP),
+            FaultKind::Kill => self.family.signal(fault.target, Signal::KILL, |_| true),
+            FaultKind::Freeze => self.family.signal(fault.target, Signal::STOP, |_| true),
             FaultKind::Retire => {
                 let pool = ["wasm", "pdf", "pages"][(fault.target % 3) as usize];
                 self.engine.recycle(pool, fault.target / 3 % 2) == Some(true)
@@ -236,10 +221,6 @@ impl Target for MixedTarget {
     }
 
     fn left_behind(&self) -> Vec<String> {
-        let mut left: Vec<String> =
-            self.family().into_iter().map(|(pid, command)| format!("process {pid:?}: {command}")).collect();
-        let entries = std::fs::read_dir(&self.scratch).into_iter().flatten().filter_map(Result::ok);
-        left.extend(entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.path().display().to_string()));
-        left
+        self.family.left_behind()
     }
 }

@@ -219,9 +219,7 @@ impl Target for PdfTarget {
 
     fn left_behind(&self) -> Vec<String> {
         let mut left: Vec<String> = self.host.pids().into_iter().map(|pid| format!("process {pid}")).collect();
-        let entries = std::fs::read_dir(self.host.directory()).into_iter().flatten().filter_map(Result::ok);
-        let directories = entries.filter(|entry| entry.path().is_dir());
-        left.extend(directories.map(|entry| entry.path().display().to_string()));
+        left.extend(super::family::directories(self.host.directory()));
         left
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eventmesh_actors::process::{ProcessHost, ProcessSpec, Streams};
-use eventmesh_actors::{ChildId, Failure, HangPolicy, Interrupt, Phase, PhaseBudget, Progress, Usage, Worker, spawn_named};
+use eventmesh_actors::{
+    ChildId, Failure, HangPolicy, Interrupt, Phase, PhaseBudget, Progress, Usage, Worker, is_shortage, spawn_named,
+};
 use eventmesh_guest::{Field, Page, PdfFacts};
 use eventmesh_pdf::Info;
 use rustix::process::Signal;
@@ -237,15 +239,6 @@ impl Interrupt for Killer {
     }
 }
 
-/// Whether descriptors, processes or memory have run out, somewhere in the causes of `error`: that passes by itself.
-fn is_shortage(error: &(dyn std::error::Error + 'static)) -> bool {
-    use rustix::io::Errno;
-    let short = [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM].map(Errno::raw_os_error);
-    let codes = std::iter::successors(Some(error), |error| error.source())
-        .filter_map(|error| error.downcast_ref::<std::io::Error>()?.raw_os_error());
-    codes.into_iter().any(|code| short.contains(&code))
-}
-
 impl Worker for PdfWorker {
     type Spec = PdfSpec;
     type Job = PdfJob;
@@ -300,7 +293,10 @@ impl Worker for PdfWorker {
                 heard.done.map(|done| PdfDone { ran: began.elapsed(), ..done }).map_err(Failure::Job)
             }
             // The machine has none left to give: another worker would not get one either, and this one is well.
-            Err(error @ PdfError::Process(_)) if is_shortage(&error) => Err(Failure::Job(error)),
+            Err(error @ PdfError::Process(_)) if is_shortage(&error) => {
+                self.healthy = true;
+                Err(Failure::Job(error))
+            }
             // There is no process to be had: perhaps there is one for another worker.
             Err(error @ (PdfError::Process(_) | PdfError::NotReady { .. })) => Err(Failure::Worker(error)),
             Err(error) => Err(Failure::Job(error)),
