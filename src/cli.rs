@@ -99,8 +99,9 @@ enum Command {
 /// What every command that runs an engine takes.
 #[derive(Debug, Args)]
 struct EngineArgs {
-    /// A file of settings; flags and EVENTMESH__ variables win over it; see `eventmesh config`
-    #[arg(long, value_name = "FILE", env = "EVENTMESH_CONFIG")]
+    /// A file of settings; flags and EVENTMESH__ variables win over it; see `eventmesh config` [default: the file that
+    /// EVENTMESH_CONFIG names]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Workers for HTML, one thread each, and for PDF, one process each [default: one per core]
     #[arg(long, value_name = "N")]
@@ -150,7 +151,10 @@ impl EngineArgs {
     }
 
     fn sources(&self) -> Result<Sources, Exit> {
-        Ok(Sources { file: self.config.clone(), flags: self.flags()?, ..Sources::of_this_process() })
+        // Not by way of the flag: one that is typed beside --server is refused, and a variable may be there for other commands.
+        let variable = || std::env::var_os("EVENTMESH_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
+        let file = self.config.clone().or_else(variable);
+        Ok(Sources { file, flags: self.flags()?, ..Sources::of_this_process() })
     }
 
     /// What was typed, as settings.

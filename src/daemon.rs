@@ -173,9 +173,9 @@ pub(crate) async fn run(
     let sender = Sender::new(engine.egress().clone(), &user_agent).map_err(DaemonError::Webhooks)?;
     let (items, sender) = (Items::new(engine.clone(), &daemon.jobs), Arc::new(sender));
     let runner = jobs.as_ref().ok().map(|jobs| Runner { jobs: jobs.clone(), items: items.clone(), sender: Arc::clone(&sender) });
+    let metrics = Metrics::new(engine.clone(), jobs.as_ref().ok().cloned(), items.clone());
     let later = Later { jobs: jobs.clone(), items, sender, limits: daemon.jobs.clone() };
 
-    let metrics = Metrics::new(engine.clone());
     let (addresses, ops_address) = (doors.iter().map(Door::told).collect::<Vec<_>>(), ops_door.told());
     let limits = ServerLimits { connections: daemon.connections, head: daemon.head, head_bytes: daemon.head_bytes };
     let api = Api::new(engine.clone(), keys, Arc::clone(&metrics), daemon.max_body, later);

@@ -100,8 +100,12 @@ pub(crate) struct Fetcher {
 pub struct FetchSnapshot {
     /// Hosts that are known now.
     pub hosts: usize,
+    /// Hosts now that are not asked, or by one request alone, since they have failed so often.
+    pub broken: usize,
     /// Sites now whose robots.txt is known, or being asked for.
     pub robots: usize,
+    /// Requests now that wait for their turn at a host.
+    pub waiting: u64,
     /// Requests so far that had to wait for their turn at a host.
     pub waited: u64,
     /// Requests so far that were refused instead.
@@ -173,7 +177,9 @@ impl Fetcher {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         FetchSnapshot {
             hosts: self.turns.hosts(),
+            broken: self.turns.broken(),
             robots: self.robots.len(),
+            waiting: count(&counts.waiting),
             waited: count(&counts.waited),
             refused: count(&counts.refused),
             retried: count(&self.retried),

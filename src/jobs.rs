@@ -19,11 +19,13 @@ mod record;
 mod retry;
 mod run;
 mod runner;
+mod snapshot;
 mod webhook;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
@@ -39,6 +41,8 @@ pub(crate) use items::{Items, Outcome, Running};
 pub(crate) use kind::Kind;
 pub(crate) use record::{Record, Shown, Totals, shown};
 pub(crate) use runner::Runner;
+pub(crate) use snapshot::JobsSnapshot;
+use snapshot::{Counted, Refusal};
 pub(crate) use webhook::Sender;
 pub use webhook::WebhookSecret;
 use webhook::{Delivery, Letter, Outbox};
@@ -56,9 +60,12 @@ struct Inner {
     outbox: Outbox,
     config: JobsConfig,
     max_event: u64,
+    counted: Counted,
     stop: watch::Sender<bool>,
     /// A webhook may be due.
     news: Notify,
+    /// Somebody was sent away for want of room.
+    crowded: Notify,
 }
 
 /// Why there are no jobs.
@@ -151,22 +158,43 @@ impl Jobs {
             outbox,
             config,
             max_event,
+            counted: Counted::default(),
             stop: watch::Sender::new(false),
             news: Notify::new(),
+            crowded: Notify::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Accepts a job.
     pub(crate) async fn submit(&self, submission: Submission, webhook: Option<&WebhookBody>) -> Result<Submitted, QueueError> {
-        if self.inner.blobs.held() >= self.inner.config.max_blob_bytes {
-            return Err(QueueError::Full(Full::Bytes));
-        }
-        let submitted = self.inner.queue.submit(submission, unix_now()).await?;
+        let submitted = match self.admit(submission).await {
+            Ok(submitted) => submitted,
+            Err(error) => {
+                if let Some(refusal) = Refusal::of(&error) {
+                    self.inner.counted.refused(refusal);
+                }
+                if matches!(error, QueueError::Full(_)) {
+                    self.inner.crowded.notify_one();
+                }
+                return Err(error);
+            }
+        };
         if let Some(webhook) = webhook {
             self.put_letter(&submitted.job.id, webhook).await.map_err(|error| QueueError::Storage(Arc::new(error)))?;
         }
         Ok(submitted)
+    }
+
+    async fn admit(&self, submission: Submission) -> Result<Submitted, QueueError> {
+        if self.inner.blobs.held() < self.inner.config.max_blob_bytes {
+            return self.inner.queue.submit(submission, unix_now()).await;
+        }
+        // What was accepted before takes no room.
+        match self.inner.queue.replay(&submission).await? {
+            Some(job) => Ok(Submitted { job, replayed: true }),
+            None => Err(QueueError::Full(Full::Left)),
+        }
     }
 
     /// A job, if it is `owner`'s. To everybody else there is none.
@@ -180,6 +208,22 @@ impl Jobs {
         let job = self.inner.queue.cancel(id, unix_now()).await?;
         self.has_ended(id).await;
         Ok(job)
+    }
+
+    /// How they are, at once. It looks at a file's size: not for a runtime thread.
+    pub(crate) fn snapshot(&self) -> JobsSnapshot {
+        let inner = &self.inner;
+        let queue = inner.queue.snapshot();
+        let waited = queue.waiting_since.map_or(0, |since| unix_now().0.saturating_sub(since.0));
+        JobsSnapshot {
+            queue,
+            waited: Duration::from_millis(waited),
+            blob_bytes: inner.blobs.held(),
+            max_blob_bytes: inner.config.max_blob_bytes,
+            refused: inner.counted.refusals(),
+            sent: inner.counted.sendings(),
+            unsent: inner.outbox.pending(),
+        }
     }
 
     /// A job as it is shown.
@@ -234,6 +278,10 @@ impl Jobs {
         self.inner.news.notified().await;
     }
 
+    async fn crowded(&self) {
+        self.inner.crowded.notified().await;
+    }
+
     pub(crate) fn queue(&self) -> &Arc<dyn JobQueue> {
         &self.inner.queue
     }
@@ -244,6 +292,10 @@ impl Jobs {
 
     fn outbox(&self) -> &Outbox {
         &self.inner.outbox
+    }
+
+    fn counted(&self) -> &Counted {
+        &self.inner.counted
     }
 
     pub(crate) fn config(&self) -> &JobsConfig {

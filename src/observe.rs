@@ -4,6 +4,7 @@
 //!   pipeline ─▶ EngineMetrics ─┐
 //!   HTTP ─────▶ HttpMetrics ───┼─▶ Metrics::text ─▶ /metrics
 //!   engine.snapshot() ─▶ collect ┤   (once per scrape)
+//!   jobs.snapshot() ─▶ jobs ───┤
 //!   /proc ──▶ process ─────────┘
 //! ```
 //! What happens is counted where it happens; what is, is read off when somebody asks. Labels are of closed sets: no URL, no
@@ -12,6 +13,7 @@
 mod collect;
 mod engine;
 mod exposition;
+mod jobs;
 mod metrics;
 mod process;
 mod sheet;

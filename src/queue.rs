@@ -26,6 +26,7 @@ mod reader;
 mod record;
 mod submission;
 mod tables;
+mod tally;
 mod watchers;
 mod writer;
 
@@ -41,6 +42,7 @@ pub use journal::Journal;
 pub use limits::QueueLimits;
 pub use reader::EventReader;
 pub use submission::{Idempotency, Submission, Submitted};
+pub use tally::{Commits, QueueSnapshot, Tally};
 
 /// What a queue answers, when it does. Boxed by hand, so that the trait can be an object.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, QueueError>> + Send + 'a>>;
@@ -52,6 +54,10 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, QueueError>> + Se
 pub trait JobQueue: Debug + Send + Sync {
     /// Accepts a job, or returns the one that the same key and body have made before.
     fn submit(&self, submission: Submission, now: UnixMillis) -> Answer<'_, Submitted>;
+
+    /// The job that the same key and body have made before, if they have: what a submission would be answered with that takes
+    /// no room.
+    fn replay(&self, submission: &Submission) -> Answer<'_, Option<Job>>;
 
     /// Takes the next job, the interactive lane first, the oldest first, and holds it until `lease`. Jobs whose lease has
     /// lapsed go back into the queue before.
@@ -99,6 +105,9 @@ pub trait JobQueue: Debug + Send + Sync {
 
     /// How many jobs there are.
     fn counts(&self) -> Answer<'_, Counts>;
+
+    /// What it is and what it has done, at once. It may look at its file, but not into it.
+    fn snapshot(&self) -> QueueSnapshot;
 
     /// Takes nothing more, and answers when everything is written and the storage is let go.
     fn close(&self) -> Answer<'_, ()>;

@@ -5,6 +5,10 @@
 #[path = "jobs/daemon.rs"]
 #[expect(unreachable_pub, reason = "a module of one test")]
 mod daemon;
+#[path = "jobs/hooks.rs"]
+mod hooks;
+#[path = "jobs/limits.rs"]
+mod limits;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,7 +22,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Html;
 use axum::routing::{get as route, post};
 use base64::Engine as _;
-use daemon::{Daemon, Lines, ask, call, check, events, follow, get, site, until};
+use daemon::{Daemon, Lines, ask, call, check, events, expect, figures, follow, get, site, until};
+use hooks::hmac;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -83,6 +88,33 @@ async fn a_batch_is_accepted_once_and_ends_once() {
     let list = get(&daemon, "/v1/jobs?state=done").await.json();
     assert_eq!((&list["jobs"][0]["id"], &list["jobs"][0]["done_items"]), (&json!(job), &json!(6)));
     assert_eq!(get(&daemon, "/v1/jobs?state=running").await.json()["jobs"], json!([]));
+
+    // What operators see: each thing once, and nothing for what was asked for again.
+    let expected = [
+        ("eventmesh_jobs{state=\"done\"}", 1.0),
+        ("eventmesh_jobs{state=\"queued\"}", 0.0),
+        ("eventmesh_jobs{state=\"running\"}", 0.0),
+        ("eventmesh_jobs_oldest_wait_seconds", 0.0),
+        ("eventmesh_jobs_ended_total{kind=\"batch\",outcome=\"done\"}", 1.0),
+        ("eventmesh_jobs_ended_total{kind=\"crawl\",outcome=\"dead\"}", 0.0),
+        ("eventmesh_jobs_refused_total{reason=\"conflict\"}", 1.0),
+        ("eventmesh_jobs_refused_total{reason=\"queue_full\"}", 0.0),
+        ("eventmesh_job_items_total{outcome=\"ok\"}", 6.0),
+        ("eventmesh_job_items_total{outcome=\"failed\"}", 0.0),
+        ("eventmesh_job_runs_lost_total", 0.0),
+        ("eventmesh_item_retries_total{why=\"failed\"}", 0.0),
+        ("eventmesh_webhooks_pending", 0.0),
+        ("eventmesh_blob_bytes", 0.0),
+    ];
+    expect(&daemon, &expected).await;
+    let figures = figures(&daemon).await;
+    let of = |key: &str| *figures.get(key).unwrap_or_else(|| panic!("there is no {key}"));
+    let (bytes, file) = (of("eventmesh_journal_bytes"), of("eventmesh_journal_file_bytes"));
+    assert!(bytes > 0.0 && bytes < of("eventmesh_journal_limit_bytes") && file > 0.0, "{bytes}, {file}");
+    // Accepted, claimed, begun, answered six times and ended; orders that come together share a commit.
+    let (commits, orders) = (of("eventmesh_journal_commit_duration_seconds_count"), of("eventmesh_journal_orders_total"));
+    assert!((5.0..=10.0).contains(&commits) && orders >= 10.0, "{commits} for {orders}");
+    assert!(of("eventmesh_journal_commit_duration_seconds_sum") > 0.0);
 }
 
 /// Kills while batches come in and are worked on, HTML, PDFs and pages of a site; `EVENTMESH_KILLS` says how many.
@@ -199,6 +231,7 @@ async fn a_planned_stop_gives_jobs_back_and_costs_no_run() {
     let all = events(&daemon, &job).await;
     assert_eq!(all.last().expect("an end")["totals"]["ok"], 40);
     assert_eq!(get(&daemon, &format!("/v1/jobs/{job}")).await.json()["attempts"], 0);
+    expect(&daemon, &[("eventmesh_job_runs_lost_total", 0.0)]).await;
     // What was at work was finished before.
     assert_eq!(hits.each().values().max(), Some(&1));
 }
@@ -327,12 +360,6 @@ async fn a_crawl_goes_on_where_it_was_and_fetches_nothing_again_that_it_has() {
     assert_eq!(hits.of("/sitemap.xml"), 1);
 }
 
-fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
-    let pad = |with: u8| (0..64).map(|at| key.get(at).copied().unwrap_or(0) ^ with).collect::<Vec<_>>();
-    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message).finalize();
-    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().to_vec()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_tells_of_the_end_signed_and_once() {
     const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -372,6 +399,10 @@ async fn a_webhook_tells_of_the_end_signed_and_once() {
     assert_eq!((&told["type"], &told["data"]["id"]), (&json!("job.done"), &json!(job)));
     let path = format!("/v1/jobs/{job}");
     until("that it is delivered", || async { get(&daemon, &path).await.json()["webhook"] == "delivered" }).await;
+    let sent =
+        [("eventmesh_webhooks_total{outcome=\"delivered\"}", 1.0), ("eventmesh_webhooks_total{outcome=\"given_up\"}", 0.0)];
+    expect(&daemon, &sent).await;
+    expect(&daemon, &[("eventmesh_webhooks_pending", 0.0)]).await;
     drop(daemon);
     let daemon = Daemon::start(state.path());
     assert_eq!(get(&daemon, &path).await.json()["webhook"], "delivered");

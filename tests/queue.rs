@@ -83,6 +83,13 @@ async fn a_key_stands_for_one_body_of_one_owner_and_kind_also_after_reopening() 
     // The queue is full, but this asks for nothing new.
     let again = queue.submit(with(b"a"), at(2)).await.expect("the first one");
     assert!(again.replayed && again.job == first.job);
+    assert_eq!(queue.replay(&with(b"a")).await.expect("answers"), Some(again.job));
+    let unknown = [job(Lane::Batch), Submission { kind: "render".to_owned(), ..with(b"a") }];
+    for other in unknown {
+        assert_eq!(queue.replay(&other).await.expect("answers"), None);
+    }
+    let conflict = queue.replay(&with(b"b")).await;
+    assert!(matches!(conflict, Err(QueueError::Conflict { .. })), "{conflict:?}");
     match queue.submit(with(b"b"), at(2)).await {
         Err(QueueError::Conflict { first: found }) => assert_eq!(found, first.job.id),
         other => panic!("{other:?}"),

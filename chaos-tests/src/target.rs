@@ -58,6 +58,11 @@ pub trait Target: Send + Sync + 'static {
     /// The live tree.
     fn tree(&self) -> TreeSnapshot;
 
+    /// Whether what stands behind the tree and is not told by it is whole, too.
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     /// What happens in the tree from now on.
     fn events(&self) -> Subscriber;
 

@@ -221,7 +221,7 @@ async fn whole(target: &dyn Target) {
                 let serving = pool.children.iter().filter(|child| matches!(child.state, "idle" | "leased")).count();
                 pool.phase == "open" && serving >= pool.size as usize && pool.target == pool.size
             });
-        if well {
+        if well && target.is_whole() {
             return;
         }
         sleep(Duration::from_millis(2)).await;

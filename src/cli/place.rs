@@ -11,11 +11,11 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::reply::Answer;
-use crate::request::Request;
+use crate::request::{Request, Robots};
 
 /// What only an engine of this process can be told.
-const EMBEDDED: [&str; 8] =
-    ["workers", "max_page", "page_memory", "pdfium", "chromium", "no_browser_sandbox", "allow_net", "cache_dir"];
+const EMBEDDED: [&str; 9] =
+    ["config", "workers", "max_page", "page_memory", "pdfium", "chromium", "no_browser_sandbox", "allow_net", "cache_dir"];
 
 /// A daemon, if one is to do the work.
 #[derive(Debug, Args)]
@@ -36,8 +36,15 @@ const PATIENCE: Duration = Duration::from_secs(5 * 60);
 pub(crate) enum Place {
     /// In this process.
     Here(Engine),
-    /// In a daemon, where each request has so much time.
-    There(Client, Duration),
+    /// In a daemon.
+    There {
+        /// Who asks it.
+        client: Client,
+        /// How long each request may take.
+        within: Duration,
+        /// Whether robots.txt is honoured, whatever the daemon does by itself.
+        robots: bool,
+    },
 }
 
 impl ServerArgs {
@@ -85,7 +92,7 @@ impl Place {
     /// With `client`, or else with an engine that is started for it.
     pub(crate) async fn start(client: Option<Client>, config: Config) -> Result<Self, Exit> {
         match client {
-            Some(client) => Ok(Self::There(client, config.deadline)),
+            Some(client) => Ok(Self::There { client, within: config.deadline, robots: config.fetch.robots }),
             None => super::start(config).await.map(Self::Here),
         }
     }
@@ -94,14 +101,16 @@ impl Place {
     pub(crate) async fn answer(&self, request: Request) -> Result<Answer, Error> {
         match self {
             Self::Here(engine) => engine.extract(request).document().await,
-            Self::There(client, within) => client.extract(request, *within).await.map_err(|refusal| refusal.error),
+            Self::There { client, within, robots } => {
+                client.extract(mannerly(request, *robots), *within).await.map_err(|refusal| refusal.error)
+            }
         }
     }
 
     /// One answer of many, for which nobody waits in particular: a daemon that has no room now is asked again when it says.
     pub(crate) async fn answer_in_time(&self, request: Request) -> Result<Answer, Error> {
-        let Self::There(client, within) = self else { return self.answer(request).await };
-        let request = request.priority(crate::Priority::Batch);
+        let Self::There { client, within, robots } = self else { return self.answer(request).await };
+        let request = mannerly(request, *robots).priority(crate::Priority::Batch);
         let mut patience = Patience::new(PATIENCE);
         loop {
             let Refusal { error, again } = match client.extract(request.clone(), *within).await {
@@ -118,7 +127,12 @@ impl Place {
     pub(crate) async fn leave(self) {
         match self {
             Self::Here(engine) => engine.shutdown(Duration::ZERO).await,
-            Self::There(..) => {}
+            Self::There { .. } => {}
         }
     }
+}
+
+/// A request that is a robot's, if it is one.
+fn mannerly(request: Request, robots: bool) -> Request {
+    if robots { request.robots(Robots::Honour) } else { request }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind};
 use crate::render::{Action, Cookie, PictureFormat, RenderOptions, Viewport, Wait};
-use crate::request::{RenderMode, Request, Source};
+use crate::request::{RenderMode, Request, Robots, Source};
 
 /// What is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ struct Options<'r> {
     max_stale_ms: Option<u64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     no_store: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    robots: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -112,6 +114,10 @@ pub(super) fn ask(request: &Request, page: Option<&Bytes>, within: Duration) -> 
         max_age_ms: request.cache.max_age.map(millis),
         max_stale_ms: request.cache.max_stale.map(millis),
         no_store: request.cache.no_store,
+        robots: request.robots.map(|robots| match robots {
+            Robots::Honour => "honour",
+            Robots::Ignore => "ignore",
+        }),
     };
     let options = serde_json::to_vec(&options)
         .map_err(|error| Error::new(ErrorKind::Internal, "the request cannot be written down").caused_by(error))?;
@@ -213,7 +219,8 @@ mod tests {
             settle_cap: Duration::from_millis(300),
             ..RenderOptions::default()
         };
-        let sent = sent(&request.rendered(RenderMode::Always, options));
+        let sent = sent(&request.rendered(RenderMode::Always, options).robots(Robots::Honour));
+        assert_eq!(sent["robots"], "honour");
         assert_eq!((&sent["render"], &sent["browser"]["headers"]), (&json!("always"), &json!({ "a": "2" })));
         assert_eq!((&sent["browser"]["settle_cap_ms"], &sent["browser"]["wait"]), (&json!(300), &json!("settled")));
     }

@@ -199,7 +199,8 @@ impl Loaded {
             .count()
     }
 
-    /// What nobody has set follows what somebody has: a page as large as it may be must not fail on its way.
+    /// What nobody has set follows what somebody has: a page as large as it may be must not fail on its way, and jobs that have
+    /// ended must not take all the room that there is for new ones.
     fn follow(&mut self) {
         let set = |key: &str| self.origins.contains_key(key);
         let mut followers = Vec::new();
@@ -224,6 +225,12 @@ impl Loaded {
         if !set("keep_resident") && engine.keep_resident > engine.page_memory {
             engine.keep_resident = engine.page_memory;
             followers.push(("keep_resident", "page_memory"));
+        }
+        let queue = &mut self.settings.daemon.queue;
+        let half = queue.max_journal_bytes / 2;
+        if set("queue.max_journal_bytes") && !set("queue.keep_ended_bytes") && queue.keep_ended_bytes > half {
+            queue.keep_ended_bytes = half;
+            followers.push(("queue.keep_ended_bytes", "queue.max_journal_bytes"));
         }
         self.origins.extend(followers.into_iter().map(|(key, followed)| (key, Origin::Follows(followed))));
     }

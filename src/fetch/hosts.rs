@@ -221,6 +221,16 @@ impl<B: Clone + Default> Hosts<B> {
         self.known.len()
     }
 
+    /// Hosts that are not asked now, or by one alone, since they have failed so often. Looks at each, which takes a fraction of a
+    /// millisecond: whose time is up is written down nowhere.
+    pub(crate) fn broken(&self, now: Duration) -> usize {
+        let broken = self.known.values().filter(|host| match host.breaker.gate(now) {
+            Gate::Open(_) | Gate::Probing => true,
+            Gate::Closed | Gate::Probe => false,
+        });
+        broken.count()
+    }
+
     /// Makes room for one more, if that can be done: whoever is being asked or waited for stays, and those of whom
     /// something is known go last.
     fn make_room(&mut self) -> bool {

@@ -29,9 +29,10 @@ struct Inner {
     counts: TurnCounts,
 }
 
-/// What has happened so far.
+/// What has happened so far, and who waits.
 #[derive(Debug, Default)]
 pub(crate) struct TurnCounts {
+    pub(crate) waiting: AtomicU64,
     pub(crate) waited: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) opened: AtomicU64,
@@ -45,6 +46,9 @@ pub(crate) struct Turn {
     host: Arc<str>,
     outcome: Outcome,
 }
+
+/// Somebody who waits, counted until it is dropped.
+struct Waiter<'w>(&'w AtomicU64);
 
 /// A place in a queue, given up when it is dropped.
 struct Place<'p> {
@@ -65,7 +69,7 @@ impl Turns {
         let until = deadline.saturating_duration_since(self.inner.began);
         let mut place = Place { inner: &self.inner, host: &host, ticket: None };
         // Nobody rings this one; whoever has to wait is given the host's.
-        let (mut bell, mut waits) = (Arc::<Notify>::default(), false);
+        let (mut bell, mut waits) = (Arc::<Notify>::default(), None);
         loop {
             let heard = Arc::clone(&bell);
             let mut rung = pin!(heard.notified());
@@ -82,14 +86,13 @@ impl Turns {
                 }
                 Verdict::Wait(wake) => wake.map_or(deadline, |wake| self.inner.began + wake).min(deadline),
             };
-            if waits {
+            if waits.is_some() {
                 tokio::select! {
                     () = rung => {}
                     () = sleep_until(wake) => {}
                 }
             } else {
-                waits = true;
-                self.inner.counts.waited.fetch_add(1, Ordering::Relaxed);
+                waits = Some(self.inner.counts.wait());
                 bell = self.inner.hosts().bell(&host).unwrap_or_default();
             }
         }
@@ -102,6 +105,25 @@ impl Turns {
     /// Hosts that are known.
     pub(crate) fn hosts(&self) -> usize {
         self.inner.hosts().len()
+    }
+
+    /// Hosts that are not asked now, or by one alone, since they have failed so often.
+    pub(crate) fn broken(&self) -> usize {
+        self.inner.hosts().broken(self.inner.began.elapsed())
+    }
+}
+
+impl TurnCounts {
+    fn wait(&self) -> Waiter<'_> {
+        self.waited.fetch_add(1, Ordering::Relaxed);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiter(&self.waiting)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -236,8 +258,11 @@ mod tests {
         for wait in &mut waiting {
             assert!(timeout(Duration::from_millis(1), wait.as_mut()).await.is_err(), "it waits");
         }
+        let waits = || turns.counts().waiting.load(Ordering::Relaxed);
+        assert_eq!(waits(), 5);
         // The first of those that wait thinks better of it.
         drop(waiting.remove(0));
+        assert_eq!(waits(), 4);
         drop((first, second));
         let mut held = Vec::new();
         for wait in waiting {
@@ -246,6 +271,7 @@ mod tests {
                 held.clear();
             }
         }
+        assert_eq!((waits(), turns.counts().waited.load(Ordering::Relaxed)), (0, 5));
     }
 
     #[tokio::test(start_paused = true)]
@@ -271,6 +297,7 @@ mod tests {
         assert!(timeout(Duration::from_millis(1), waiting.as_mut()).await.is_err(), "it waits");
         held.went(Outcome::Badly);
         drop(held);
+        assert_eq!(turns.broken(), 1);
         let error = waiting.await.expect_err("it is broken");
         assert_eq!(error.kind(), ErrorKind::SourceUnreadable);
         assert_eq!(error.retry_delay(), Some(Duration::from_secs(10)));

@@ -84,6 +84,9 @@ pub(super) struct ResultsPage {
 const LAST_EVENT_ID: &str = "last-event-id";
 /// Bytes of results in one answer; one result always fits.
 const PAGE_BYTES: usize = 8 << 20;
+/// Jobs or results on one page if nobody says how many, and at most.
+const PAGE: usize = 100;
+const LONGEST_PAGE: usize = 1_000;
 /// When a browser comes back that has lost its connection.
 const COME_BACK: &[u8] = b"retry: 1000\n\n";
 
@@ -91,6 +94,11 @@ type Asked<T> = Result<Query<T>, QueryRejection>;
 
 fn asked<T>(query: Asked<T>) -> Result<T, Problem> {
     query.map(|Query(query)| query).map_err(|error| Problem::http(HttpFailure::Semantics, error.body_text()))
+}
+
+/// How many come on one page: one at least, or nobody would get any further.
+fn on_a_page(limit: Option<usize>) -> usize {
+    limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE)
 }
 
 /// Lists jobs.
@@ -111,7 +119,7 @@ fn asked<T>(query: Asked<T>) -> Result<T, Problem> {
 pub(super) async fn list(State(api): State<Api>, key: Option<Extension<Key>>, query: Asked<Listed>) -> Result<Response, Problem> {
     let Listed { state, before, limit } = asked(query)?;
     let jobs = api.jobs()?;
-    let limit = limit.unwrap_or(100).min(1_000);
+    let limit = on_a_page(limit);
     let filter = Filter {
         whose: Whose::Of(owner(key.as_ref()).map(str::to_owned)),
         state: state.map(|state| known_state(&state)).transpose()?,
@@ -316,7 +324,7 @@ pub(super) async fn results(
     let After { after, limit } = asked(query)?;
     let jobs = api.jobs()?;
     let job: Job = jobs.find(&id, owner(key.as_ref())).await?;
-    let page = jobs.queue().events(&job.id, Selection::Answers, after, limit.unwrap_or(100).clamp(1, 1_000)).await?;
+    let page = jobs.queue().events(&job.id, Selection::Answers, after, on_a_page(limit)).await?;
     let (mut results, mut bytes, mut last, mut whole) = (Vec::new(), 0, after, true);
     for event in &page.events {
         let line = shown(event, &job.id, jobs.blobs()).await.map_err(|error| Problem::storage(&error))?;

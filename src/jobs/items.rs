@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use eventmesh_actors::spawn_named;
@@ -13,7 +14,7 @@ use tokio::time::sleep;
 use super::config::JobsConfig;
 use super::retry::{Retry, Verdict};
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::http::Problem;
 use crate::reply::Answer;
 use crate::request::Request;
@@ -24,6 +25,16 @@ pub(crate) struct Items {
     engine: Engine,
     room: Arc<Semaphore>,
     tries: u32,
+    retried: Arc<Retried>,
+}
+
+/// How often items were tried again.
+#[derive(Debug, Default)]
+struct Retried {
+    /// Since they had failed.
+    failed: AtomicU64,
+    /// Since there was no room for them.
+    overloaded: AtomicU64,
 }
 
 /// What came of an item; `None` if it was not worked on to its end, since the engine is going.
@@ -32,7 +43,14 @@ pub(crate) type Outcome = Option<Result<Answer, Error>>;
 impl Items {
     pub(crate) fn new(engine: Engine, config: &JobsConfig) -> Self {
         let most = (engine.config().max_requests / 4).max(1);
-        Self { room: Arc::new(Semaphore::new(config.items.clamp(1, most))), tries: config.tries, engine }
+        let room = Arc::new(Semaphore::new(config.items.clamp(1, most)));
+        Self { room, tries: config.tries, retried: Arc::default(), engine }
+    }
+
+    /// How often items were tried again so far, by why.
+    pub(crate) fn retried(&self) -> [(&'static str, u64); 2] {
+        let Retried { failed, overloaded } = &*self.retried;
+        [("failed", failed), ("overloaded", overloaded)].map(|(why, count)| (why, count.load(Ordering::Relaxed)))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -59,7 +77,12 @@ impl Items {
             };
             let retryable = Problem::from(&error).is_retryable();
             match retry.after(error.kind(), retryable, error.retry_delay(), fastrand::f64()) {
-                Verdict::Again(after) => sleep(after).await,
+                Verdict::Again(after) => {
+                    let Retried { failed, overloaded } = &*self.retried;
+                    let count = if error.kind() == ErrorKind::Overloaded { overloaded } else { failed };
+                    count.fetch_add(1, Ordering::Relaxed);
+                    sleep(after).await;
+                }
                 Verdict::Answered => return Some(Err(error)),
                 Verdict::Stopped => return None,
             }

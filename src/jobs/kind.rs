@@ -24,7 +24,8 @@ pub(crate) enum Task {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Extract, Self::Render, Self::Batch, Self::Crawl];
+    /// All kinds.
+    pub(crate) const ALL: [Self; 4] = [Self::Extract, Self::Render, Self::Batch, Self::Crawl];
 
     /// The kind as a word, in the journal and in answers.
     pub(crate) fn label(self) -> &'static str {

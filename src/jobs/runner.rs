@@ -173,6 +173,8 @@ impl Runner {
             tokio::select! {
                 () = self.stopped() => return,
                 _ = ticks.tick() => {}
+                // Whoever was sent away comes back in a moment: what can be forgotten is forgotten until then.
+                () = self.jobs.crowded() => {}
             }
             let mut forgotten = 0;
             loop {
@@ -286,6 +288,7 @@ impl Runner {
                 (Delivery::Pending, UnixMillis(unix_now().0 + u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)))
             }
         };
+        self.jobs.counted().sent(state);
         if state == Delivery::GivenUp {
             tracing::warn!(job = %id, tried, "a webhook is given up");
         }

@@ -13,6 +13,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::sheet::Sheet;
 use crate::cache::{Counts, Outcome, Tier};
 use crate::engine::{Engine, EngineSnapshot, Readiness};
+use crate::fetch::FetchSnapshot;
 
 /// Writes down what an engine is doing.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ impl Collector for EngineCollector {
         sheet.total("eventmesh_events_missed", "Supervision events that slow readers have missed", seen.events_missed)?;
         let blocked = seen.egress.why.iter().map(|(why, count)| ([("why", *why)], *count));
         sheet.counter("eventmesh_egress_blocked", "Connections that the egress policy has refused, by why", blocked)?;
+        hosts(sheet, &seen.fetch)?;
         pools(sheet, &seen.tree.pools())?;
         failures(sheet, &seen.tree)?;
         memory(sheet, &seen)?;
@@ -55,6 +57,32 @@ fn readiness(sheet: &mut Sheet<'_>, readiness: Readiness, given_up: bool) -> fmt
     let rows = parts.map(|(part, there)| ([("part", part)], u64::from(there)));
     sheet.gauge("eventmesh_readiness", "Whether what a request needs is there, by what", rows)?;
     sheet.one("eventmesh_given_up", "Whether the workers have failed too often and were given up", u64::from(given_up))
+}
+
+/// Manners. How many requests came to nothing for them is in those by outcome.
+fn hosts(sheet: &mut Sheet<'_>, seen: &FetchSnapshot) -> fmt::Result {
+    sheet.one("eventmesh_fetch_hosts", "Hosts that are remembered", seen.hosts)?;
+    sheet.one("eventmesh_fetch_robots_sites", "Sites whose robots.txt is known, or being asked for", seen.robots)?;
+    sheet.one(
+        "eventmesh_fetch_breakers_open",
+        "Hosts that are not asked, or by one request alone, since they have failed so often",
+        seen.broken,
+    )?;
+    sheet.one("eventmesh_fetch_waiting", "Requests that wait for their turn at a host", seen.waiting)?;
+    sheet.total("eventmesh_fetch_waits", "Requests that had to wait for their turn at a host", seen.waited)?;
+    sheet.total(
+        "eventmesh_fetch_turns_refused",
+        "Requests that got no turn: their host is broken, wants to be left alone, or is asked for too much",
+        seen.refused,
+    )?;
+    sheet.total("eventmesh_fetch_retries", "Times that something was asked for again after a failure", seen.retried)?;
+    sheet.total("eventmesh_fetch_pauses", "Times that a host has asked to be left alone", seen.paused)?;
+    sheet.total(
+        "eventmesh_fetch_breakers_opened",
+        "Times that a host has failed so often that it was not asked for a while",
+        seen.opened,
+    )?;
+    sheet.total("eventmesh_fetch_disallowed", "Addresses that robots.txt did not let be asked for", seen.disallowed)
 }
 
 /// The labels that there can be. What is not listed here is written once it comes up.

@@ -14,8 +14,10 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::collect::EngineCollector;
 use super::exposition::Exposition;
+use super::jobs::JobsCollector;
 use super::process::ProcessCollector;
 use crate::engine::Engine;
+use crate::jobs::{Items, Jobs};
 
 /// All figures of one daemon.
 #[derive(Debug)]
@@ -45,7 +47,8 @@ const BUCKETS: [f64; 17] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 impl Metrics {
-    pub(crate) fn new(engine: Engine) -> Arc<Self> {
+    /// Of an engine, of the jobs if there are any, and of what works on items.
+    pub(crate) fn new(engine: Engine, jobs: Option<Jobs>, items: Items) -> Arc<Self> {
         let mut registry = Registry::default();
         let duration = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram);
         let http = HttpMetrics { duration, active: Gauge::default() };
@@ -59,6 +62,7 @@ impl Metrics {
         engine.metrics().register(&mut registry);
         registry.register_collector(Box::new(ProcessCollector::new(engine.directories())));
         registry.register_collector(Box::new(EngineCollector::new(engine)));
+        registry.register_collector(Box::new(JobsCollector::new(jobs, items)));
         Arc::new(Self { registry, http })
     }
 

@@ -1,5 +1,6 @@
 //! A page to write families of figures on: each with its name, its kind and what it is, and one row per set of labels.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue};
@@ -55,6 +56,19 @@ impl<'e> Sheet<'e> {
             } else {
                 family.encode_family(&labels)?.encode_gauge(&value)?;
             }
+        }
+        Ok(())
+    }
+
+    /// How long something takes: all together in seconds, and the bounds with how many were within each and not within the one
+    /// before. There is one row, without labels, or none.
+    pub(super) fn histogram(&mut self, name: &str, help: &str, row: Option<(f64, Vec<(f64, u64)>)>) -> fmt::Result {
+        const NONE: Option<&HashMap<usize, Exemplar<[(&str, &str); 0], f64>>> = None;
+        let help = format!("{help}.");
+        let mut family = self.encoder.encode_descriptor(name, &help, None, MetricType::Histogram)?;
+        if let Some((sum, buckets)) = row {
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            family.encode_histogram(sum, count, &buckets, NONE)?;
         }
         Ok(())
     }

@@ -156,6 +156,7 @@ impl<'d> Desk<'d> {
         if let Some(item) = answered {
             self.tables.items.insert((row.number, item), seq)?;
             row.record.job.done_items += 1;
+            self.index.tally.answered(kind);
         }
         self.save(&row)?;
         Ok(seq)
@@ -201,6 +202,7 @@ impl<'d> Desk<'d> {
     pub(super) fn lapse(&mut self, now: UnixMillis) -> Result<u64, QueueError> {
         let lapsed = self.index.lapsed(now);
         for number in &lapsed {
+            self.index.tally.lost += 1;
             let mut row = self.row(*number)?;
             if row.record.lose(self.limits.max_attempts, now) {
                 self.save(&row)?;
@@ -215,6 +217,7 @@ impl<'d> Desk<'d> {
         self.log(&mut row, EventKind::End(ending), None, data, now)?;
         self.tables.ended.insert((row.record.job.updated.0, row.number), ())?;
         self.save(&row)?;
+        self.index.tally.ended(&row.record.job.kind, ending);
         Ok(row.record.job)
     }
 

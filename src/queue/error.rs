@@ -102,6 +102,9 @@ pub enum Full {
     /// Bytes of the journal.
     #[error("the journal has as many bytes as it may have; come back when old jobs are forgotten")]
     Bytes,
+    /// Bytes of what jobs have left beside the journal.
+    #[error("what ended jobs have left takes as many bytes as it may; come back when old jobs are forgotten")]
+    Left,
     /// Waiting readers.
     #[error("as many readers wait for events as may; come back later, or read without waiting")]
     Readers,

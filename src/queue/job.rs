@@ -107,6 +107,9 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// All endings.
+    pub const ALL: [Self; 4] = [Self::Done, Self::Failed, Self::Cancelled, Self::Dead];
+
     /// The ending as a word.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -253,5 +256,18 @@ impl Counts {
     #[must_use]
     pub fn queued(&self) -> u64 {
         self.queued_interactive + self.queued_batch
+    }
+
+    /// How many there are in each state.
+    #[must_use]
+    pub fn by_state(&self) -> [(State, u64); 6] {
+        [
+            (State::Queued, self.queued()),
+            (State::Running, self.running),
+            (State::Ended(Ending::Done), self.done),
+            (State::Ended(Ending::Failed), self.failed),
+            (State::Ended(Ending::Cancelled), self.cancelled),
+            (State::Ended(Ending::Dead), self.dead),
+        ]
     }
 }

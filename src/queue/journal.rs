@@ -17,13 +17,14 @@ use tokio::task::{JoinError, spawn_blocking};
 use super::desk::Desk;
 use super::error::{Part, QueueError};
 use super::event::{Entry, Page, Selection};
-use super::index::Index;
+use super::index::{Index, Standing};
 use super::job::{Claim, Claimed, Counts, Filter, Job, JobId, Outcome, Swept, UnixMillis};
 use super::limits::QueueLimits;
 use super::look::Look;
 use super::record::Record;
 use super::submission::{Submission, Submitted};
 use super::tables::{FORMAT, META};
+use super::tally::QueueSnapshot;
 use super::watchers::Watchers;
 use super::writer::{Delivery, GROUP, Order, Writer};
 use super::{Answer, JobQueue};
@@ -44,7 +45,7 @@ pub struct Journal {
     database: Mutex<Option<Arc<Database>>>,
     watchers: Watchers,
     /// Ends with the writer.
-    counts: watch::Receiver<Counts>,
+    standing: watch::Receiver<Standing>,
 }
 
 /// Looks block a thread each while they wait for the disk.
@@ -83,14 +84,14 @@ impl Journal {
         let limits = Arc::new(limits);
         let watchers = Watchers::new(limits.max_readers);
         let (orders, received) = mpsc::channel(GROUP);
-        let (counted, counts) = watch::channel(index.counts());
+        let (told, standing) = watch::channel(index.standing());
         let writer = Writer {
             orders: received,
             database: database.clone(),
             index,
             limits: limits.clone(),
             watchers: watchers.clone(),
-            counts: counted,
+            standing: told,
         };
         std::thread::Builder::new().name("queue-writer".to_owned()).spawn(move || writer.run()).map_err(QueueError::storage)?;
         Ok(Self {
@@ -101,7 +102,7 @@ impl Journal {
             looks: Arc::new(Semaphore::new(LOOKS as usize)),
             database: Mutex::new(Some(database)),
             watchers,
-            counts,
+            standing,
         })
     }
 
@@ -173,8 +174,8 @@ impl Journal {
             Ok(()) | Err(QueueError::Closed) => {}
             Err(error) => return Err(error),
         }
-        let mut counts = self.counts.clone();
-        while counts.changed().await.is_ok() {}
+        let mut standing = self.standing.clone();
+        while standing.changed().await.is_ok() {}
         // All looks are over when all permits are here, and there are no new ones.
         let _looks = self.looks.acquire_many(LOOKS).await;
         self.looks.close();
@@ -195,14 +196,24 @@ impl JobQueue for Journal {
         })
     }
 
+    fn replay(&self, submission: &Submission) -> Answer<'_, Option<Job>> {
+        let key = submission.scope().zip(submission.idempotency.as_ref().map(|idempotency| idempotency.body));
+        Box::pin(async move {
+            match key {
+                Some((scope, body)) => self.look(move |look| look.replay(&scope, &body)).await,
+                None => Ok(None),
+            }
+        })
+    }
+
     fn claim(&self, lease: UnixMillis, now: UnixMillis) -> Answer<'_, Option<Claimed>> {
         Box::pin(self.write(0, move |desk| desk.claim(lease, now)))
     }
 
     fn available(&self) -> Answer<'_, ()> {
         Box::pin(async move {
-            let mut counts = self.counts.clone();
-            counts.wait_for(|counts| counts.queued() > 0).await.map_err(|_| QueueError::Closed)?;
+            let mut standing = self.standing.clone();
+            standing.wait_for(|standing| standing.counts.queued() > 0).await.map_err(|_| QueueError::Closed)?;
             Ok(())
         })
     }
@@ -271,8 +282,20 @@ impl JobQueue for Journal {
     }
 
     fn counts(&self) -> Answer<'_, Counts> {
-        let counts = *self.counts.borrow();
+        let counts = self.standing.borrow().counts;
         Box::pin(async move { Ok(counts) })
+    }
+
+    fn snapshot(&self) -> QueueSnapshot {
+        let Standing { counts, waiting_since, tally } = self.standing.borrow().clone();
+        QueueSnapshot {
+            counts,
+            waiting_since,
+            tally,
+            max_queued: self.limits.max_queued,
+            max_bytes: self.limits.max_journal_bytes,
+            file_bytes: std::fs::metadata(&self.path).ok().map(|file| file.len()),
+        }
     }
 
     fn close(&self) -> Answer<'_, ()> {

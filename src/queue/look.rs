@@ -9,7 +9,7 @@ use super::error::QueueError;
 use super::event::{Event, Page, Selection};
 use super::job::{Filter, Job, JobId, Whose};
 use super::record::Record;
-use super::tables::{EVENTS, IDS, ITEMS, JOBS, SPECS};
+use super::tables::{EVENTS, IDS, ITEMS, JOBS, KEYS, SPECS};
 
 /// As many jobs or events are on one page at most.
 const MAX_PAGE: usize = 1_000;
@@ -26,6 +26,15 @@ impl Look {
         let specs = self.0.open_table(SPECS)?;
         let spec = ReadableTable::get(&specs, self.number(id)?)?.ok_or(QueueError::NotFound)?;
         Ok(Bytes::copy_from_slice(spec.value()))
+    }
+
+    /// The job that a key has made, if it was with the same body.
+    pub(super) fn replay(&self, scope: &[u8; 32], body: &[u8; 32]) -> Result<Option<Job>, QueueError> {
+        let keys = self.0.open_table(KEYS)?;
+        let found = ReadableTable::get(&keys, scope)?.map(|found| (found.value().0, *found.value().1));
+        let Some((number, first)) = found else { return Ok(None) };
+        let job = self.record(number)?.job;
+        if *body == first { Ok(Some(job)) } else { Err(QueueError::Conflict { first: job.id }) }
     }
 
     /// Looks at one job after the other: there is no index by owner.
@@ -100,9 +109,13 @@ impl Look {
 
     fn find(&self, id: &JobId) -> Result<(u64, Record), QueueError> {
         let number = self.number(id)?;
+        Ok((number, self.record(number)?))
+    }
+
+    fn record(&self, number: u64) -> Result<Record, QueueError> {
         let jobs = self.0.open_table(JOBS)?;
         let record = Record::decode(ReadableTable::get(&jobs, number)?.ok_or(QueueError::NotFound)?.value())?;
-        Ok((number, record))
+        Ok(record)
     }
 
     fn number(&self, id: &JobId) -> Result<u64, QueueError> {

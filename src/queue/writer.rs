@@ -16,11 +16,11 @@ use std::sync::Arc;
 
 use redb::{Database, Durability};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::desk::{Desk, Left};
 use super::error::QueueError;
-use super::index::Index;
-use super::job::Counts;
+use super::index::{Index, Standing};
 use super::limits::QueueLimits;
 use super::watchers::Watchers;
 
@@ -40,14 +40,14 @@ pub(super) struct Delivery {
 /// As many orders go into one transaction.
 pub(super) const GROUP: usize = 256;
 
-/// Fields are dropped in their order: the counts' end tells that the file has been let go.
+/// Fields are dropped in their order: the end of the standing tells that the file has been let go.
 pub(super) struct Writer {
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) database: Arc<Database>,
     pub(super) index: Index,
     pub(super) limits: Arc<QueueLimits>,
     pub(super) watchers: Watchers,
-    pub(super) counts: watch::Sender<Counts>,
+    pub(super) standing: watch::Sender<Standing>,
 }
 
 impl Writer {
@@ -58,7 +58,7 @@ impl Writer {
             let mut deliveries = Vec::with_capacity(group.len());
             let written = self.write(&mut group, &mut deliveries);
             if let Ok(written) = &written {
-                self.counts.send_replace(self.index.counts());
+                self.standing.send_replace(self.index.standing());
                 self.watchers.tell(&written.changed);
             }
             for deliver in deliveries {
@@ -72,6 +72,7 @@ impl Writer {
     }
 
     fn write(&mut self, group: &mut Vec<Order>, deliveries: &mut Vec<Deliver>) -> Result<Left, QueueError> {
+        let orders = group.len() as u64;
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(Durability::Immediate).map_err(QueueError::storage)?;
         let mut desk = Desk::open(&transaction, &mut self.index, &self.limits)?;
@@ -84,10 +85,13 @@ impl Writer {
         }
         let left = desk.leave();
         if left.dirty {
+            let began = Instant::now();
             transaction.commit()?;
+            self.index.tally.commits.add(began.elapsed());
         } else {
             transaction.abort()?;
         }
+        self.index.tally.orders += orders;
         Ok(left)
     }
 }

@@ -125,6 +125,22 @@ async fn failures_are_told_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_as_a_robot_is_one_to_a_daemon_too() {
+    let (daemon, site) = (Daemon::start(&[]).await, Site::open().await);
+    let url = site.url("/private");
+    let list = format!("{}\n", json!({ "id": 1, "source": url }));
+    let table: &[(&[&str], i32)] =
+        &[(&["extract", "--robots", &url], 10), (&["batch", "--robots", "-"], 3), (&["extract", &url], 0), (&["batch", "-"], 0)];
+    for (arguments, code) in table {
+        let [here, there] = both(&daemon, arguments, list.as_bytes());
+        assert_eq!(here.status.code(), Some(*code), "{arguments:?}: {}", err(&here));
+        assert_eq!((there.status.code(), err(&there)), (Some(*code), err(&here)), "{arguments:?}");
+        let [here, there] = [&here, &there].map(|done| out(done).contains("A heron in private"));
+        assert_eq!((here, there), (*code == 0, *code == 0), "{arguments:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn render_prints_the_same_but_for_its_times() {
     let (daemon, site) = (Daemon::start(&[]).await, Site::open().await);
     let render = &daemon.get("/v1/capabilities").await.json()["render"];
@@ -260,6 +276,9 @@ fn what_makes_no_sense_with_a_daemon_is_refused_by_name() {
         (&["render", SAMPLE, "--no-browser-sandbox"], 2, "--no-browser-sandbox"),
         (&["batch", "-", "--allow-net", "127.0.0.0/8"], 2, "--allow-net"),
         (&["batch", "-", "--cache-dir", "x"], 2, "--cache-dir"),
+        (&["extract", SAMPLE, "--config", "x"], 2, "--config"),
+        (&["render", SAMPLE, "--config", "x"], 2, "--config"),
+        (&["batch", "-", "--config", "x"], 2, "--config"),
         (&["pdf", "render", PDF], 2, "draws no pages of PDFs"),
         (&["extract", SAMPLE, "--key-file", "/no/such/file"], 4, "/no/such/file"),
         (&["extract", SAMPLE], 7, "http://127.0.0.1:9 cannot be reached"),
@@ -275,6 +294,14 @@ fn what_makes_no_sense_with_a_daemon_is_refused_by_name() {
         let done = run(&["extract", SAMPLE, "--server", address], b"", &[]);
         assert!(done.status.code() == Some(2) && err(&done).contains(said), "{address}: {}", err(&done));
     }
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "workers = 1\n").expect("own file");
+    let named = file.path().display().to_string();
+    let typed = run(&["extract", SAMPLE, "--config", &named], b"", &[("EVENTMESH_SERVER", server[1])]);
+    assert!(typed.status.code() == Some(2) && err(&typed).contains("--config"), "{}", err(&typed));
+    // A variable may be there for other commands.
+    let there = run(&["extract", SAMPLE, server[0], server[1]], b"", &[("EVENTMESH_CONFIG", &named)]);
+    assert!(there.status.code() == Some(7) && err(&there).contains("cannot be reached"), "{}", err(&there));
     let empty = run(&["extract", SAMPLE, server[0], server[1]], b"", &[("EVENTMESH_KEY", " ")]);
     assert!(empty.status.code() == Some(2) && err(&empty).contains("EVENTMESH_KEY holds no key"), "{}", err(&empty));
     let alone = run(&["extract", SAMPLE, "--key-file", "x"], b"", &[]);

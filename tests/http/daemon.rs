@@ -30,7 +30,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The program itself.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_eventmesh"));
-    for name in ["EVENTMESH_LOG", "EVENTMESH_SERVER", "EVENTMESH_KEY", "NOTIFY_SOCKET", "LISTEN_FDS", "CACHE_DIRECTORY"] {
+    for name in ["EVENTMESH_LOG", "EVENTMESH_CONFIG", "EVENTMESH_SERVER", "EVENTMESH_KEY"] {
+        command.env_remove(name);
+    }
+    for name in ["NOTIFY_SOCKET", "LISTEN_FDS", "CACHE_DIRECTORY"] {
         command.env_remove(name);
     }
     command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR")).env("XDG_STATE_HOME", state_home()).stdin(Stdio::null());

@@ -86,6 +86,9 @@ impl Site {
         let held_now = watch::Sender::new(true);
         let router = Router::new()
             .route("/page", get(|| async { page("A heron") }))
+            // For those who ask what they may ask for.
+            .route("/robots.txt", get(|| async { "User-agent: *\nDisallow: /private\n" }))
+            .route("/private", get(|| async { page("A heron in private") }))
             .route("/held", get(held))
             .route("/slow", get(slow))
             .route("/restless", get(restless))

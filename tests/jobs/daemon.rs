@@ -25,6 +25,8 @@ use serde_json::Value;
 pub struct Daemon {
     child: Child,
     pub address: String,
+    /// Where it lets operators in.
+    operators: String,
 }
 
 impl Daemon {
@@ -41,17 +43,18 @@ impl Daemon {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped"));
         let (mut line, mut said) = (String::new(), String::new());
-        let address = loop {
+        let (address, operators) = loop {
             line.clear();
             assert!(lines.read_line(&mut line).expect("reads") > 0, "the daemon has ended: {said}");
             said.push_str(&line);
             if let Some((_, rest)) = line.split_once("serving at http://") {
-                break rest.split([';', ',']).next().expect("an address").to_owned();
+                let (address, operators) = rest.split_once("; for operators at http://").expect("both addresses");
+                break (address.split(',').next().expect("an address").to_owned(), operators.trim_end().to_owned());
             }
         };
         // Read to its end, so that the daemon is never held up by what it has to say.
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-        Self { child, address }
+        Self { child, address, operators }
     }
 
     pub fn start(state: &Path) -> Self {
@@ -128,6 +131,24 @@ pub async fn call(daemon: &Daemon, method: &str, path: &str, headers: &[(&str, &
 
 pub async fn get(daemon: &Daemon, path: &str) -> Answer {
     call(daemon, "GET", path, &[("accept", "application/json, application/x-ndjson;q=0.9")], &Value::Null).await
+}
+
+/// What a daemon tells its operators, by names and labels as they are written.
+pub async fn figures(daemon: &Daemon) -> HashMap<String, f64> {
+    let request = hyper::Request::get(format!("http://{}/metrics", daemon.operators)).body(Full::default()).expect("a request");
+    let body = client().request(request).await.expect("an answer").into_body();
+    let text = body.collect().await.expect("it ends").to_bytes();
+    let rows = std::str::from_utf8(&text).expect("text").lines().filter(|line| !line.starts_with('#'));
+    let row = |line: &str| line.rsplit_once(' ').map(|(key, value)| (key.to_owned(), value.parse::<f64>().expect("a number")));
+    rows.map(|line| row(line).expect("a name and a number")).collect()
+}
+
+/// Compares some of them with what they should be.
+pub async fn expect(daemon: &Daemon, expected: &[(&str, f64)]) {
+    let figures = figures(daemon).await;
+    for (key, expected) in expected {
+        assert_eq!(figures.get(*key), Some(expected), "{key}");
+    }
 }
 
 /// Lines of a stream, as they come; `None` when it ends, however it does.

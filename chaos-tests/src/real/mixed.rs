@@ -172,6 +172,11 @@ impl Target for MixedTarget {
         self.engine.snapshot().tree
     }
 
+    /// A browser that did not start is tried again after a while, and the places of its pages do not know.
+    fn is_whole(&self) -> bool {
+        self.engine.snapshot().browser.fleet.is_some_and(|fleet| fleet.failure.is_none())
+    }
+
     fn events(&self) -> Subscriber {
         self.engine.events()
     }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use eventmesh_actors::process::ProcessHost;
-use eventmesh_actors::{Backoff, BackoffSpec, ServiceContext, spawn_named};
+use eventmesh_actors::{Backoff, BackoffSpec, ServiceContext, is_shortage, spawn_named};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -44,6 +44,9 @@ const WEIGHED: u32 = 5;
 
 const BACKOFF: BackoffSpec =
     BackoffSpec { base: Duration::from_millis(50), cap: Duration::from_secs(10), reset_after: Duration::from_secs(60) };
+
+/// When a browser is started again that could not be for want of descriptors, processes or memory.
+const SHORTAGE: Duration = Duration::from_millis(500);
 
 /// Browsers of one engine.
 #[derive(Clone, Debug)]
@@ -264,9 +267,11 @@ impl Fleet {
                     }
                 }
                 Err(error) => {
-                    let delay = backoff.after_failed_start(&mut rng);
-                    tracing::warn!(%error, ?delay, "a browser did not start");
-                    self.state().failure = Some((error.to_string(), Instant::now() + delay));
+                    // What has run out is no fault of Chromium's: the next start is no likelier to fail than this one was.
+                    let delay = if is_shortage(&error) { SHORTAGE } else { backoff.after_failed_start(&mut rng) };
+                    let why = with_causes(&error);
+                    tracing::warn!(error = %why, ?delay, "a browser did not start");
+                    self.state().failure = Some((why, Instant::now() + delay));
                     self.inner.current.send_modify(|_| {});
                     tokio::select! {
                         biased;
@@ -380,7 +385,7 @@ impl Fleet {
                 }
                 Err(error) => {
                     // Worn out is better than none, unless it is dead.
-                    tracing::warn!(%error, %reason, "a browser that is to take over did not start");
+                    tracing::warn!(error = %with_causes(&error), %reason, "a browser that is to take over did not start");
                     if reason == Retirement::Canary {
                         self.retire(&browser, reason);
                         self.inner.current.send_replace(None);
@@ -530,6 +535,18 @@ impl Drop for Stopped {
             browser.kill();
         }
     }
+}
+
+/// An error and what it comes from: that a process did not start is of use to nobody who does not know why.
+fn with_causes(error: &RenderError) -> String {
+    let mut told = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        told.push_str(": ");
+        told.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    told
 }
 
 /// Whether what Chromium said means that its sandbox cannot work here.

@@ -119,6 +119,12 @@ fn what_nobody_has_set_follows_what_somebody_has() {
     let why =
         load(&[("EVENTMESH__MAX_PAGE_BYTES", "64MiB"), ("EVENTMESH__MAX_ADMITTED_BYTES", "1MiB")]).expect_err("no page fits");
     assert_eq!(why.problems.len(), 1);
+    // Jobs that have ended take half of the journal, however small it is; a larger one keeps no more of them.
+    let kept = |variables: &[(&str, &str)]| load(variables).expect("all is well").settings.daemon.queue.keep_ended_bytes;
+    let small = ("EVENTMESH__QUEUE__MAX_JOURNAL_BYTES", "64MiB");
+    assert_eq!(kept(&[small]), 32 << 20);
+    assert_eq!(kept(&[small, ("EVENTMESH__QUEUE__KEEP_ENDED_BYTES", "60MiB")]), 60 << 20);
+    assert_eq!(kept(&[("EVENTMESH__QUEUE__MAX_JOURNAL_BYTES", "8GiB")]), Settings::default().daemon.queue.keep_ended_bytes);
     // Smaller pages lower nothing.
     let loaded = load(&[("EVENTMESH__MAX_PAGE_BYTES", "1MiB")]).expect("all is well");
     assert_eq!(loaded.settings.daemon.max_body, Settings::default().daemon.max_body);

@@ -50,7 +50,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "queue.keep_ended_bytes",
         Bytes,
         daemon.queue.keep_ended_bytes,
-        "Bytes that ended jobs may take; past it the oldest are forgotten. The default is half of the journal."
+        "Bytes that ended jobs may take; past it the oldest are forgotten. The default is half of the journal; it is lowered with max_journal_bytes if this is not set."
     ),
     setting!(
         "queue.max_readers",

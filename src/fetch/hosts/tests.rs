@@ -161,13 +161,16 @@ fn a_broken_host_is_tried_by_one_alone() {
         assert_eq!(case.visit(0, Outcome::Badly), Verdict::Go);
     }
     assert_eq!(case.visit(1_000, Outcome::Well), Verdict::Refuse(Refusal::Broken(Duration::from_secs(4))));
+    assert_eq!([1_000, 4_999, 5_000].map(|millis| case.hosts.broken(at(millis))), [1, 1, 0], "until its time is up");
     let (mut probe, mut other) = (None, None);
     assert_eq!(case.ask(&mut probe, 5_000), Verdict::Go);
     assert_eq!(case.ask(&mut other, 5_000), Verdict::Wait(None), "although two may at once");
+    assert_eq!(case.hosts.broken(at(5_000)), 1, "it is being tried");
     assert!(case.hosts.leave("example.com:80", Outcome::Badly, at(5_000)));
     assert_eq!(case.ask(&mut other, 5_000), Verdict::Refuse(Refusal::Broken(Duration::from_secs(10))));
     assert_eq!(case.visit(15_000, Outcome::Well), Verdict::Go);
     assert_eq!(case.visit(15_000, Outcome::Well), Verdict::Go);
+    assert_eq!(case.hosts.broken(at(15_000)), 0);
 }
 
 #[test]

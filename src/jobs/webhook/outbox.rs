@@ -127,6 +127,11 @@ impl Outbox {
         self.lock().iter().filter(|(_, waiting)| !waiting.ended).map(|(job, _)| job.clone()).collect()
     }
 
+    /// How many are still to be sent, at some time.
+    pub(crate) fn pending(&self) -> usize {
+        self.lock().len()
+    }
+
     /// The jobs that have letters here, whatever became of them.
     pub(crate) async fn jobs(&self) -> io::Result<Vec<JobId>> {
         let root = self.root.clone();
@@ -175,6 +180,7 @@ mod tests {
         open().put(&job, letter.clone()).await.expect("is put in");
         let outbox = open();
         assert_eq!((outbox.due(UnixMillis(9)).0, outbox.open_ends()), (Vec::new(), vec![job.clone()]));
+        assert_eq!(outbox.pending(), 1);
         outbox.ended(&job);
         assert_eq!(outbox.due(UnixMillis(4)), (Vec::new(), Some(UnixMillis(5))));
         assert_eq!(outbox.due(UnixMillis(5)), (vec![job.clone()], None));
@@ -182,7 +188,7 @@ mod tests {
         // The same job again, for example because its submission was repeated, does not send it again.
         let outbox = open();
         outbox.put(&job, letter).await.expect("is there");
-        assert!(outbox.open_ends().is_empty());
+        assert!(outbox.open_ends().is_empty() && outbox.pending() == 0);
         assert_eq!(outbox.letter(&job).await.expect("is read").map(|letter| letter.state), Some(Delivery::Delivered));
         outbox.forget(&job).await.expect("goes");
         assert!(outbox.letter(&job).await.expect("is read").is_none());

@@ -6,6 +6,7 @@ use redb::StorageBackend;
 
 use super::super::event::EntryKind;
 use super::super::job::Lane;
+use super::super::tally::Tally;
 use super::*;
 
 #[derive(Debug, Default)]
@@ -151,4 +152,34 @@ async fn a_job_that_is_forgotten_leaves_no_row() {
     assert_eq!(count().await.expect("reads"), [1, 1, 1, 1, 2, 1, 1]);
     assert_eq!(queue.sweep(now).await.expect("sweeps").forgotten, 1);
     assert_eq!(count().await.expect("reads"), [0; 7]);
+}
+
+#[tokio::test]
+async fn what_was_done_is_counted_once_it_is_on_the_disk() {
+    let limits = QueueLimits { max_attempts: 1, max_queued: 2, ..QueueLimits::default() };
+    let queue = Disk::default().open(limits).expect("opens");
+    assert_eq!(queue.snapshot(), QueueSnapshot { max_queued: 2, max_bytes: 2 << 30, ..QueueSnapshot::default() });
+    for millis in [10, 20] {
+        queue.submit(job(), UnixMillis(millis)).await.expect("accepted");
+    }
+    assert!(matches!(queue.submit(job(), UnixMillis(25)).await, Err(QueueError::Full(_))));
+    let waiting = queue.snapshot();
+    assert_eq!((waiting.counts.queued(), waiting.waiting_since), (2, Some(UnixMillis(10))));
+    assert_eq!((waiting.tally.orders, waiting.tally.commits.count()), (3, 2), "a refusal is not written");
+
+    let claim = queue.claim(UnixMillis(90), UnixMillis(30)).await.expect("answers").expect("queued").claim;
+    assert_eq!(queue.snapshot().waiting_since, Some(UnixMillis(20)));
+    queue.append(&claim, entry(0), UnixMillis(31)).await.expect("held");
+    queue.append(&claim, Entry { kind: EntryKind::Error, ..entry(1) }, UnixMillis(32)).await.expect("held");
+    queue.append(&claim, Entry { kind: EntryKind::Progress, ..entry(2) }, UnixMillis(33)).await.expect("held");
+    queue.finish(&claim, Outcome::Done, Bytes::new(), UnixMillis(34)).await.expect("held");
+    queue.claim(UnixMillis(50), UnixMillis(40)).await.expect("answers").expect("queued");
+    assert_eq!(queue.sweep(UnixMillis(50)).await.expect("sweeps").lapsed, 1);
+    let seen = queue.snapshot();
+    assert_eq!((seen.counts.done, seen.counts.dead, seen.waiting_since), (1, 1, None));
+    assert_eq!((seen.tally.results, seen.tally.errors, seen.tally.lost), (1, 1, 1));
+    assert_eq!(seen.tally.ended.get("batch"), Some(&[1, 0, 0, 1]));
+    // The order to close is one, and writes nothing.
+    queue.close().await.expect("closes");
+    assert_eq!(queue.snapshot().tally, Tally { orders: seen.tally.orders + 1, ..seen.tally });
 }
