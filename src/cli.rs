@@ -32,6 +32,7 @@ use ipnet::IpNet;
 
 use crate::config::{Config, Flag, Sources, write_time};
 use crate::engine::{Engine, StartError};
+pub use crate::observe::Spans;
 use exit::Exit;
 pub use log::{LogFormat, LogSink};
 
@@ -258,14 +259,14 @@ impl Cli {
         self.log_format.sink(serves, log::Reader::of_this_process())
     }
 
-    /// Does what was asked for.
-    pub async fn run(self) -> ExitCode {
+    /// Does what was asked for. A daemon tells of its requests by `spans`, if the log's subscriber has their layer.
+    pub async fn run(self, spans: Spans) -> ExitCode {
         let done = match self.command {
             Command::Extract(arguments) => extract::run(*arguments).await,
             Command::Render(arguments) => render::run(*arguments).await,
             Command::Batch(arguments) => batch::run(arguments).await,
             Command::Pdf(command) => pdf::run(command).await,
-            Command::Serve(arguments) => Box::pin(serve::run(*arguments)).await,
+            Command::Serve(arguments) => Box::pin(serve::run(*arguments, spans)).await,
             Command::Config(command) => config::run(*command),
             Command::Keys(command) => keys::run(command),
             Command::Doctor(arguments) => doctor::run(arguments).await,

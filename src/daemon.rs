@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventmesh_actors::{MemorySource, spawn_named};
+use eventmesh_actors::{MemorySource, ResidentCode, spawn_named};
+use futures_util::future::OptionFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -22,7 +23,7 @@ use crate::error::ErrorKind;
 use crate::fetch::FetcherError;
 use crate::http::{Api, Door, Keys, KeysError, Later, Ops, Order, Server, ServerLimits};
 use crate::jobs::{self, Items, Jobs, JobsConfig, JobsError, Runner, Sender, WebhookSecret};
-use crate::observe::Metrics;
+use crate::observe::{Exporter, Metrics, OtlpConfig, Spans};
 use crate::queue::QueueLimits;
 use crate::request::Request;
 use crate::systemd;
@@ -58,6 +59,8 @@ pub struct DaemonConfig {
     pub jobs: JobsConfig,
     /// The file of the secret that webhooks are signed with that bring none of their own. Default none: then they are not signed.
     pub webhook_secret: Option<PathBuf>,
+    /// Where spans of requests go. Default nowhere.
+    pub otlp: OtlpConfig,
 }
 
 impl Default for DaemonConfig {
@@ -75,6 +78,7 @@ impl Default for DaemonConfig {
             queue: QueueLimits { max_attempts: 10, ..QueueLimits::default() },
             jobs: JobsConfig::default(),
             webhook_secret: None,
+            otlp: OtlpConfig::default(),
         }
     }
 }
@@ -95,6 +99,7 @@ impl DaemonConfig {
         check(self.head_bytes >= 8 << 10, "daemon.head_bytes must be at least 8 KiB");
         check(!self.head.is_zero(), "daemon.head must be longer than nothing");
         problems.extend(self.jobs.problems(&self.queue));
+        problems.extend(self.otlp.problems());
         problems
     }
 }
@@ -122,6 +127,8 @@ pub(crate) enum DaemonError {
     Jobs(#[from] JobsError),
     #[error("webhooks cannot be sent: {0}")]
     Webhooks(FetcherError),
+    #[error("spans cannot be sent: {0}")]
+    Spans(FetcherError),
     #[error(transparent)]
     Engine(#[from] StartError),
     #[error("the workers have failed too often and were given up: {why}")]
@@ -138,6 +145,8 @@ const CANARY: Duration = Duration::from_secs(5);
 const GIVE_BACK: Duration = Duration::from_secs(12);
 /// What the engine's own end may take beyond the drain.
 const END: Duration = Duration::from_secs(15);
+/// What the last spans may take: they go while the operators' door shuts, which takes as long.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// Reads all settings again, from the places that they came from.
 pub(crate) type Reread = Arc<dyn Fn() -> Result<Settings, Unsound> + Send + Sync>;
@@ -147,6 +156,7 @@ pub(crate) async fn run(
     settings: Settings,
     reread: &Reread,
     memory: Arc<dyn MemorySource>,
+    spans: Spans,
     told: impl FnOnce(&[String], &str) + Send,
 ) -> Result<(), DaemonError> {
     let problems = settings.problems();
@@ -173,7 +183,8 @@ pub(crate) async fn run(
     let sender = Sender::new(engine.egress().clone(), &user_agent).map_err(DaemonError::Webhooks)?;
     let (items, sender) = (Items::new(engine.clone(), &daemon.jobs), Arc::new(sender));
     let runner = jobs.as_ref().ok().map(|jobs| Runner { jobs: jobs.clone(), items: items.clone(), sender: Arc::clone(&sender) });
-    let metrics = Metrics::new(engine.clone(), jobs.as_ref().ok().cloned(), items.clone());
+    let exporting = Exporter::new(&daemon.otlp, &spans).map_err(DaemonError::Spans)?.map(Exporter::start);
+    let metrics = Metrics::new(engine.clone(), jobs.as_ref().ok().cloned(), items.clone(), spans);
     let later = Later { jobs: jobs.clone(), items, sender, limits: daemon.jobs.clone() };
 
     let (addresses, ops_address) = (doors.iter().map(Door::told).collect::<Vec<_>>(), ops_door.told());
@@ -232,8 +243,9 @@ pub(crate) async fn run(
     }
     engine.shutdown(if finished { daemon.drain } else { Duration::ZERO }).await;
     serving.abort();
+    let last_spans = exporting.map(|exporting| exporting.end(if finished { LAST_SPANS } else { Duration::ZERO }));
     ops_stop.send_replace(true);
-    let _ = timeout(Duration::from_secs(2), ops_serving).await;
+    let _ = tokio::join!(timeout(Duration::from_secs(2), ops_serving), OptionFuture::from(last_spans));
     why.map_or(Ok(()), |why| Err(DaemonError::Down { why }))
 }
 
@@ -376,14 +388,20 @@ impl Look {
         }
     }
 
-    /// Gives back what is free of the memory of busier times, once for each time that there is nothing to do: it may be long
-    /// until somebody needs it again.
+    /// Gives back what is free of the memory of busier times, and the pages of code that starting and they have touched, once
+    /// for each time that there is nothing to do: it may be long until somebody needs them again.
     async fn rest(&mut self, nothing_to_do: bool) {
         if nothing_to_do && !self.rested {
             let memory = Arc::clone(&self.memory);
             // It takes milliseconds.
-            if let Err(error) = tokio::task::spawn_blocking(move || memory.give_back()).await {
-                tracing::warn!(%error, "free memory was not given back");
+            let given = tokio::task::spawn_blocking(move || {
+                memory.give_back();
+                ResidentCode::learn().map(|code| code.give_back())
+            });
+            match given.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "pages of code stay resident"),
+                Err(error) => tracing::warn!(%error, "free memory was not given back"),
             }
         }
         self.rested = nothing_to_do;

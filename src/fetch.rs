@@ -52,6 +52,7 @@ use crate::request::Source;
 pub(crate) use breaker::Outcome;
 pub use hosts::HostLimits;
 pub use retry::RetryLimits;
+pub(crate) use retry::retry_after;
 pub(crate) use terms::Terms;
 
 /// A page as found.
@@ -126,16 +127,18 @@ const ANY_RATIO: u64 = 1 << 20;
 const KEPT: Duration = Duration::from_secs(30);
 const KEPT_PER_HOST: usize = 4;
 
-/// Connects through the door, by TLS where that is asked for.
-pub(crate) fn connector(egress: Egress) -> Result<HttpsConnector<Connector>, FetcherError> {
+/// TLS as all clients of this crate speak it: with the roots that browsers trust, and no certificate of our own.
+pub(crate) fn tls() -> Result<rustls::ClientConfig, FetcherError> {
     let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     // The provider is handed over, not installed: that would be global.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().enable_http2();
+    let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(tls.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Connects through the door, by TLS where that is asked for.
+pub(crate) fn connector(egress: Egress) -> Result<HttpsConnector<Connector>, FetcherError> {
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls()?).https_or_http().enable_http1().enable_http2();
     Ok(connector.wrap_connector(Connector::new(egress)))
 }
 

@@ -57,6 +57,7 @@ pub use eventmesh_actors::Priority;
 pub use fetch::{FetchSnapshot, FetcherError, HostLimits, RetryLimits};
 pub use ipnet::IpNet;
 pub use jobs::{JobsConfig, WebhookSecret};
+pub use observe::OtlpConfig;
 /// Rendering: what can be asked of a browser, and what comes of it.
 pub mod render {
     pub use eventmesh_extractors::browser::{

@@ -4,10 +4,10 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use eventmesh::cli::{Cli, LogSink};
+use eventmesh::cli::{Cli, LogSink, Spans};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 /// Only here: a library leaves the choice of the allocator to its host.
 #[cfg(feature = "jemalloc")]
@@ -19,7 +19,8 @@ fn main() -> ExitCode {
     eventmesh::worker_main();
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("EVENTMESH_LOG").unwrap_or_else(|_| EnvFilter::new(cli.log_level()));
-    log(filter, cli.log_sink());
+    let spans = Spans::default();
+    log(filter, cli.log_sink(), &spans);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -27,14 +28,17 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(cli.run());
+    let code = runtime.block_on(cli.run(spans));
     // A read of a file or of standard input cannot be interrupted and must not hold the process back.
     runtime.shutdown_background();
     code
 }
 
 /// A log that cannot be written must not end the work that it tells of.
-fn log(filter: EnvFilter, sink: LogSink) {
+///
+/// The filter is the log's alone: a daemon that sends spans to a collector makes some that are not logged. Until one does, their
+/// layer wants nothing, and what is filtered out costs what it did.
+fn log(filter: EnvFilter, sink: LogSink, spans: &Spans) {
     let journal = match sink {
         // A journal that is not there after all is told what it can read.
         LogSink::Journal => tracing_journald::layer().ok().map(|journal| journal.with_field_prefix(Some("EVENTMESH".to_owned()))),
@@ -49,5 +53,7 @@ fn log(filter: EnvFilter, sink: LogSink) {
         let text = fmt::layer().with_ansi(std::io::stderr().is_terminal());
         text.with_writer(std::io::stderr).log_internal_errors(false)
     });
-    tracing_subscriber::registry().with(filter).with(journal).with(lines).with(text).init();
+    // An option has an `and_then` of its own.
+    let written = Layer::<Registry>::and_then(journal, lines).and_then(text).with_filter(filter);
+    tracing_subscriber::registry().with(written).with(spans.layer()).init();
 }

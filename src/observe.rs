@@ -1,4 +1,5 @@
-//! What is told of a running daemon: figures for Prometheus. `docs/metrics.md` lists them all; a test compares the two.
+//! What is told of a running daemon: figures for Prometheus, and spans of requests for a collector of traces (`otlp`).
+//! `docs/metrics.md` lists all figures; a test compares the two.
 //!
 //! ```text
 //!   pipeline ─▶ EngineMetrics ─┐
@@ -15,9 +16,12 @@ mod engine;
 mod exposition;
 mod jobs;
 mod metrics;
+mod otlp;
 mod process;
 mod sheet;
 
 pub(crate) use engine::{Asked, EngineMetrics, Rejection, Stage, place_of};
 pub(crate) use exposition::Exposition;
 pub(crate) use metrics::Metrics;
+pub(crate) use otlp::Exporter;
+pub use otlp::{OtlpConfig, Spans};

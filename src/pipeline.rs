@@ -11,21 +11,22 @@
 //! or the caller's going, permit and lease are given back by `Drop`.
 
 mod cached;
+mod ended;
 
-use std::error::Error as StdError;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
-use eventmesh_actors::{Demand, LeaseError, Priority, RunError};
+use eventmesh_actors::{Demand, Priority};
 use eventmesh_extractors::browser::{Extract, RenderJob, RenderOptions, RenderRequest, RenderSource, Rendered};
 use eventmesh_extractors::pdf::{Password, PdfJob, PdfOutput, PdfTask};
-use eventmesh_extractors::wasm::{Extracted, Job, PageError};
+use eventmesh_extractors::wasm::{Extracted, Job};
 use eventmesh_extractors::{Document, Hints};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
+use tracing::field::Empty;
 use tracing::{Instrument, debug_span};
 
 use crate::admission::Permit;
@@ -39,6 +40,7 @@ use crate::observe::{Asked, Stage, place_of};
 use crate::pdf::{self, Assembly};
 use crate::reply::{Body, Chunk, Head, Passage, ReplySender, Timing};
 use crate::request::{Picture, RenderMode, Request, Source};
+use ended::{ended, failure, page_failure};
 
 /// Makes the error of a request that was not done in time, of what it was at.
 pub(crate) type Late<'l> = dyn Fn(&str) -> Error + Sync + 'l;
@@ -144,8 +146,10 @@ async fn make(
         return work.rendered(rendered, request.base_url, request.html, None, &request.options, &late).await;
     }
     let place = place_of(&request.source);
-    let getting = inner.fetcher.get(request.source, permit, known, &terms).instrument(debug_span!("fetch"));
-    let got = timeout_at(deadline, getting).await.map_err(|_| late("being fetched"))??;
+    let stage = debug_span!("fetch", error = Empty);
+    let getting = inner.fetcher.get(request.source, permit, known, &terms).instrument(stage.clone());
+    let got = timeout_at(deadline, getting).await.unwrap_or_else(|_| Err(late("being fetched")));
+    let got = ended(stage, got)?;
     let fetched = Instant::now();
     let page = match got {
         Got::Page(page) => page,
@@ -166,7 +170,9 @@ async fn make(
     let (page, _permit) = page.hold();
 
     let work = Work { inner, page, priority: request.priority, began, fetched, deadline, reply, terms: &terms };
-    let made = match debug_span!("gate").in_scope(|| gate::route(content_type.as_deref(), &work.page))? {
+    let stage = debug_span!("gate", error = Empty);
+    let route = stage.in_scope(|| gate::route(content_type.as_deref(), &work.page));
+    let made = match ended(stage, route)? {
         Route::Html if request.render.is_some() => {
             Err(Error::new(ErrorKind::Unsupported, "the source is no PDF, and only pages of PDFs can be rendered"))
         }
@@ -245,9 +251,10 @@ impl Work<'_> {
             waiting.over();
             Job { page: page.clone(), hints: hints.clone(), deadline: self.deadline }
         };
-        let extracted = self.inner.pool.run(demand, job).instrument(debug_span!("extract")).await;
-        let extracted =
-            extracted.inspect_err(|error| waiting.failed(error)).map_err(|error| failure(error, late, page_failure))?;
+        let stage = debug_span!("extract", error = Empty);
+        let extracted = self.inner.pool.run(demand, job).instrument(stage.clone()).await;
+        let extracted = extracted.inspect_err(|error| waiting.failed(error)).map_err(|error| failure(error, late, page_failure));
+        let extracted = ended(stage, extracted)?;
         self.inner.metrics.worked(Stage::Extract, extracted.ran);
         Ok(extracted)
     }
@@ -359,9 +366,11 @@ impl Work<'_> {
             RenderJob { request: Arc::clone(&request), deadline: self.deadline }
         };
         let demand = Demand::new(browser::expected_bytes(brought), self.deadline).priority(self.priority).key(key);
-        let rendered = browsers.pool.run(demand, job).instrument(debug_span!("render", why = why.label())).await;
+        let stage = debug_span!("render", why = why.label(), error = Empty);
+        let rendered = browsers.pool.run(demand, job).instrument(stage.clone()).await;
         let rendered =
             rendered.inspect_err(|error| waiting.failed(error)).map_err(|error| failure(error, late, browser::failure));
+        let rendered = ended(stage, rendered);
         if let Some(turn) = &mut turn {
             turn.went(outcome(&rendered));
         }
@@ -451,7 +460,9 @@ impl Work<'_> {
                 sent: Arc::clone(&sent),
             }
         };
-        let run = pdf.pool.run(self.demand(pdf::expected_bytes(self.page.len() as u64)), job).instrument(debug_span!("extract"));
+        let stage = debug_span!("extract", error = Empty);
+        let demand = self.demand(pdf::expected_bytes(self.page.len() as u64));
+        let run = pdf.pool.run(demand, job).instrument(stage.clone());
         tokio::pin!(run);
         let mut assembly = Assembly::default();
         let limit = self.inner.config.pdf.max_content;
@@ -460,9 +471,8 @@ impl Work<'_> {
                 biased;
                 Some(output) = found.recv() => self.hand_on(output, &mut assembly, stream, limit, late).await?,
                 done = &mut run => {
-                    break done
-                        .inspect_err(|error| waiting.failed(error))
-                        .map_err(|error| failure(error, late, pdf::failure))?;
+                    let done = done.inspect_err(|error| waiting.failed(error));
+                    break ended(stage, done.map_err(|error| failure(error, late, pdf::failure)))?;
                 }
             }
         };
@@ -534,67 +544,4 @@ fn key_of(page: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     page.hash(&mut hasher);
     hasher.finish()
-}
-
-/// What the pool says, as the caller is told it.
-fn failure<E: StdError + Send + Sync + 'static>(
-    error: RunError<E>,
-    late: &Late<'_>,
-    of_job: impl Fn(E, &Late<'_>) -> Error,
-) -> Error {
-    match error {
-        RunError::Lease(error) => refused(error, late),
-        RunError::Deadline { .. } => late("being extracted"),
-        RunError::Job(error) | RunError::Worker(error) => of_job(error, late),
-        RunError::Stalled { .. } => {
-            Error::new(ErrorKind::ExtractionFailed, "the extraction stopped making progress and was cancelled").caused_by(error)
-        }
-        RunError::ChildEnded { .. } => {
-            Error::new(ErrorKind::ExtractionFailed, "two workers ended under this page; it is not tried again").caused_by(error)
-        }
-    }
-}
-
-fn refused(error: LeaseError, late: &Late<'_>) -> Error {
-    match &error {
-        LeaseError::QueueFull { retry_after, .. } | LeaseError::BytesFull { retry_after, .. } => {
-            let delay = *retry_after;
-            Error::new(ErrorKind::Overloaded, "as many pages wait as may").retry_after(delay).caused_by(error)
-        }
-        LeaseError::Pressed { retry_after, .. } => {
-            let delay = *retry_after;
-            Error::new(ErrorKind::Overloaded, "memory is short").retry_after(delay).caused_by(error)
-        }
-        LeaseError::Quarantined { retry_after, .. } => {
-            let delay = *retry_after;
-            let message = "this page has cost several workers and is quarantined";
-            Error::new(ErrorKind::Quarantined, message).retry_after(delay).caused_by(error)
-        }
-        LeaseError::TooLarge { .. } => {
-            Error::new(ErrorKind::TooLarge, "the page is larger than the pool may hold").caused_by(error)
-        }
-        LeaseError::Deadline { .. } => late("waiting for a worker"),
-        LeaseError::Unavailable { retry_after, .. } => {
-            let delay = *retry_after;
-            Error::new(ErrorKind::Unavailable, "the workers are down after repeated failures").retry_after(delay).caused_by(error)
-        }
-        LeaseError::Closed { .. } => Error::new(ErrorKind::ShuttingDown, "the engine is shutting down").caused_by(error),
-    }
-}
-
-fn page_failure(error: PageError, late: &Late<'_>) -> Error {
-    match &error {
-        PageError::Deadline { .. } => late("being extracted"),
-        PageError::Memory { limit } => {
-            let message = format!("the page needs more than {} MiB to be extracted, the limit for one page", limit >> 20);
-            Error::new(ErrorKind::ResourceLimit, message).caused_by(error)
-        }
-        PageError::Crash { .. } | PageError::Garbage { .. } => {
-            let message = format!("{error}; the page is at fault or we are: please report it with the page");
-            Error::new(ErrorKind::ExtractionFailed, message).caused_by(error)
-        }
-        PageError::Cancelled | PageError::Instance { .. } | PageError::ThreadGone | PageError::Thread(_) => {
-            Error::new(ErrorKind::Internal, "the worker failed twice on this page").caused_by(error)
-        }
-    }
 }

@@ -67,7 +67,9 @@ pub use leak::{Leak, LeakAxis, LeakDetector, LeakPolicy, SeriesPolicy, Slope};
 pub use lease::{Demand, Lease, Priority};
 pub use ledger::{Invariant, Ledger, Violation};
 pub use limits::{MemoryLevel, MemoryLimits, MemoryWatch};
-pub use memory::{KernelMemory, Limits, MemoryProbe, MemoryReading, MemorySource, PoolMemory, Stalls, UnknownMemory};
+pub use memory::{
+    KernelMemory, Limits, MemoryProbe, MemoryReading, MemorySource, PoolMemory, ResidentCode, Stalls, UnknownMemory,
+};
 pub use pool::{Pool, PoolSpec};
 pub use pressure::{Pressure, PressureLadder, PressurePolicy, Signals};
 pub use progress::{Interrupt, Progress};

@@ -3,12 +3,14 @@
 //! The engine sets no allocator and assumes none. A host that has one with statistics hands them in as a
 //! [`MemorySource`]; without, the kernel's own accounts are used.
 
+pub(crate) mod code;
 pub(crate) mod files;
 
 use std::fmt;
 
 use serde::Serialize;
 
+pub use code::ResidentCode;
 pub use files::{KernelMemory, Limits, Stalls};
 
 /// What a process holds, in bytes.

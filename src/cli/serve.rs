@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::{EngineArgs, path_value};
 use crate::config::{Sources, write_time};
 use crate::daemon::{self, DaemonError};
+use crate::observe::Spans;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -104,7 +105,7 @@ impl DaemonArgs {
     }
 }
 
-pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
+pub(crate) async fn run(arguments: ServeArgs, spans: Spans) -> Result<(), Exit> {
     let sources = arguments.daemon.sources()?;
     let loaded = sources.load_to_serve().map_err(Exit::usage)?;
     let told = |addresses: &[String], ops: &str| {
@@ -113,13 +114,14 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
     };
     // The flags and the environment of a process do not change; the file may, and may come or go.
     let reread: daemon::Reread = Arc::new(move || sources.load_to_serve().map(|loaded| loaded.settings));
-    daemon::run(loaded.settings, &reread, super::allocator(), told).await.map_err(|error| match &error {
+    daemon::run(loaded.settings, &reread, super::allocator(), spans, told).await.map_err(|error| match &error {
         DaemonError::Config { .. } | DaemonError::Keys(_) | DaemonError::Secret { .. } | DaemonError::Open { .. } => {
             Exit::usage(error)
         }
         DaemonError::Listen { .. } => Exit::unavailable(error),
         DaemonError::Jobs(_)
         | DaemonError::Webhooks(_)
+        | DaemonError::Spans(_)
         | DaemonError::Given(_)
         | DaemonError::Signals(_)
         | DaemonError::Engine(_)

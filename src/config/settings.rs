@@ -94,9 +94,18 @@ pub(crate) const PREFIX: &str = "EVENTMESH__";
 
 /// All settings: those without a section first, and each section in one piece, as a file needs them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
-    [engine::SETTINGS, fetch::SETTINGS, cache::SETTINGS, pdf::SETTINGS, browser::SETTINGS, daemon::SETTINGS, jobs::SETTINGS]
-        .into_iter()
-        .flatten()
+    [
+        engine::SETTINGS,
+        fetch::SETTINGS,
+        cache::SETTINGS,
+        pdf::SETTINGS,
+        browser::SETTINGS,
+        daemon::SETTINGS,
+        jobs::SETTINGS,
+        observe::SETTINGS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The setting of that key.
@@ -133,6 +142,7 @@ mod daemon;
 mod engine;
 mod fetch;
 mod jobs;
+mod observe;
 mod pdf;
 
 #[cfg(test)]
@@ -368,7 +378,9 @@ mod tests {
             webhook_secret: _,
             queue,
             jobs,
+            otlp,
         } = daemon;
+        let crate::OtlpConfig { endpoint: _, timeout: _, queue: _, batch: _, interval: _ } = otlp;
         let crate::queue::QueueLimits {
             max_queued: _,
             max_spec_bytes: _,
@@ -396,7 +408,7 @@ mod tests {
             webhook_secret: _,
         } = jobs;
         // 8 and scratch, 8 of recycling, 2 + 3 of restarts, 3 + 6 of the governor, 13 + 3 + 13 of fetching, 12 of the cache, 2 of
-        // egress, 9 + 7 of PDFs, 7 + 13 of browsers, 10 of the daemon, 12 + 8 of jobs.
-        assert_eq!(all().count(), 9 + 8 + 5 + 9 + 29 + 12 + 2 + 16 + 20 + 10 + 20);
+        // egress, 9 + 7 of PDFs, 7 + 13 of browsers, 10 of the daemon, 12 + 8 of jobs, 5 of traces.
+        assert_eq!(all().count(), 9 + 8 + 5 + 9 + 29 + 12 + 2 + 16 + 20 + 10 + 20 + 5);
     }
 }

@@ -10,6 +10,7 @@ use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use tokio::time::Instant;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::Api;
 use super::keys::{Entered, Key, Scope};
@@ -44,7 +45,9 @@ pub(crate) async fn identify(State(api): State<Api>, mut request: Request, next:
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let trace = request.headers().get(&TRACE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     // Of the highest level: whatever is logged of a request is told under its name, however little is logged.
-    let span = tracing::error_span!("request", id = %id.0, %method, route, trace = trace.as_deref());
+    let span = tracing::error_span!(
+        "request", id = %id.0, %method, route, trace = trace.as_deref(), status = Empty, code = Empty, error = Empty
+    );
     let active = api.inner.metrics.http.enter();
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -62,6 +65,13 @@ pub(crate) async fn identify(State(api): State<Api>, mut request: Request, next:
     let took = began.elapsed();
     api.inner.metrics.http.answered(&method, &route, status, told.map(|told| told.0), took);
     drop(active);
+    if api.inner.metrics.spans.are_wanted() {
+        // For traces alone: the log has it in the line below.
+        span.record("status", status.as_u16());
+        if let Some(Told(code)) = told {
+            span.record(if status.is_server_error() { "error" } else { "code" }, code);
+        }
+    }
     span.in_scope(|| {
         let (status, code) = (status.as_u16(), told.map(|told| told.0));
         tracing::debug!(path, status, code, took_ms = took.as_secs_f64() * 1e3, "answered");

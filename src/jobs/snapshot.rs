@@ -165,8 +165,13 @@ mod tests {
     fn refusals_and_webhooks_are_counted_under_their_names() {
         let counted = Counted::default();
         let storage = QueueError::Storage(Arc::new(std::io::Error::other("full")));
-        let errors =
-            [QueueError::Full(Full::Jobs), QueueError::Full(Full::Bytes), QueueError::Full(Full::Left), storage, QueueError::Closed];
+        let errors = [
+            QueueError::Full(Full::Jobs),
+            QueueError::Full(Full::Bytes),
+            QueueError::Full(Full::Left),
+            storage,
+            QueueError::Closed,
+        ];
         for error in &errors {
             counted.refused(Refusal::of(error).expect("it is a refusal"));
         }

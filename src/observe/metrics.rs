@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::collect::EngineCollector;
 use super::exposition::Exposition;
 use super::jobs::JobsCollector;
+use super::otlp::{SpanFigures, Spans};
 use super::process::ProcessCollector;
 use crate::engine::Engine;
 use crate::jobs::{Items, Jobs};
@@ -24,6 +25,8 @@ use crate::jobs::{Items, Jobs};
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) http: HttpMetrics,
+    /// Whether requests are to tell of themselves.
+    pub(crate) spans: Spans,
 }
 
 /// What is counted of HTTP.
@@ -47,8 +50,8 @@ const BUCKETS: [f64; 17] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 impl Metrics {
-    /// Of an engine, of the jobs if there are any, and of what works on items.
-    pub(crate) fn new(engine: Engine, jobs: Option<Jobs>, items: Items) -> Arc<Self> {
+    /// Of an engine, of the jobs if there are any, of what works on items, and of the spans that are exported.
+    pub(crate) fn new(engine: Engine, jobs: Option<Jobs>, items: Items, spans: Spans) -> Arc<Self> {
         let mut registry = Registry::default();
         let duration = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram);
         let http = HttpMetrics { duration, active: Gauge::default() };
@@ -63,7 +66,8 @@ impl Metrics {
         registry.register_collector(Box::new(ProcessCollector::new(engine.directories())));
         registry.register_collector(Box::new(EngineCollector::new(engine)));
         registry.register_collector(Box::new(JobsCollector::new(jobs, items)));
-        Arc::new(Self { registry, http })
+        registry.register_collector(Box::new(SpanFigures::new(spans.clone())));
+        Arc::new(Self { registry, http, spans })
     }
 
     /// All figures, written down. Reads a few files of the kernel's: not for a runtime thread.

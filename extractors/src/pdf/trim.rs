@@ -5,6 +5,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use eventmesh_actors::ResidentCode;
+
 /// A process that holds more than this after a document, besides what it shares with files, gives back what it can at once,
 /// also when the next document waits already. What is less waits until nothing else does.
 const LARGE: u64 = 24 << 20;
@@ -25,8 +27,7 @@ pub(crate) struct Trim {
     page: u64,
     /// Makes the Rust side's allocator give back what it keeps, if it is not the C library's.
     purge: fn(),
-    /// Where code lies: from, to.
-    code: Vec<(usize, usize)>,
+    code: ResidentCode,
 }
 
 impl Trim {
@@ -40,7 +41,12 @@ impl Trim {
             libc::mallopt(libc::M_TOP_PAD, STEP);
             libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_MAPPING);
         }
-        Self { statm: File::open("/proc/self/statm").ok(), page: rustix::param::page_size() as u64, purge, code: Vec::new() }
+        Self {
+            statm: File::open("/proc/self/statm").ok(),
+            page: rustix::param::page_size() as u64,
+            purge,
+            code: ResidentCode::default(),
+        }
     }
 
     /// Bytes resident now, and those of them that are nobody else's; zero if that cannot be known.
@@ -74,30 +80,15 @@ impl Trim {
 
     /// Looks where the code of this process lies. To be called when all of it has been loaded.
     pub(crate) fn learn(&mut self) {
-        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-        self.code = maps.lines().filter_map(code).collect();
+        // What cannot be known is not dropped.
+        self.code = ResidentCode::learn().unwrap_or_default();
     }
 
     /// There is nothing to do: gives back all that can be had again, the pages of code included, which lie in files.
     pub(crate) fn at_rest(&self) {
         self.give_back();
-        for (from, to) in &self.code {
-            // SAFETY: these are read-only, private mappings of files that stay as they are; what is dropped is read again.
-            unsafe {
-                libc::madvise(*from as *mut libc::c_void, to - from, libc::MADV_DONTNEED);
-            }
-        }
+        self.code.give_back();
     }
-}
-
-/// The range of a line of `/proc/self/maps` that is code in a file: never written to, and so the same when it is read again.
-fn code(line: &str) -> Option<(usize, usize)> {
-    let mut fields = line.split_ascii_whitespace();
-    let (range, permissions) = (fields.next()?, fields.next()?);
-    let in_file = fields.nth(2).is_some_and(|inode| inode != "0");
-    let (from, to) = range.split_once('-')?;
-    let number = |text| usize::from_str_radix(text, 16).ok();
-    if permissions == "r-xp" && in_file { Some((number(from)?, number(to)?)) } else { None }
 }
 
 #[cfg(test)]
@@ -105,24 +96,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_is_told_from_data() {
-        let lines = [
-            ("55d0-55e0 r-xp 00001000 08:01 1234 /usr/bin/thing", Some((0x55d0, 0x55e0))),
-            ("55d0-55e0 r--p 00001000 08:01 1234 /usr/bin/thing", None),
-            ("55d0-55e0 rw-p 00001000 08:01 1234 /usr/bin/thing", None),
-            ("7ffd-7ffe r-xp 00000000 00:00 0 [vdso]", None),
-            ("nonsense", None),
-        ];
-        for (line, range) in lines {
-            assert_eq!(code(line), range, "{line}");
-        }
-    }
-
-    #[test]
     fn code_runs_on_after_its_pages_were_dropped() {
         let mut trim = Trim::new(|| {});
         trim.learn();
-        assert!(!trim.code.is_empty());
         let (before, _) = trim.resident();
         trim.at_rest();
         assert!(trim.resident().0 < before, "something was given back");
