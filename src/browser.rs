@@ -164,6 +164,8 @@ pub(crate) fn failure(error: RenderError, late: &Late<'_>) -> Error {
             let message = format!("no browser is up: {why}");
             return Error::new(ErrorKind::Unavailable, message).retry_after(*retry_after);
         }
+        // This machine had nothing to connect with.
+        RenderError::Load { why } if why.contains("INSUFFICIENT_RESOURCES") => ErrorKind::Unavailable,
         RenderError::Load { why } if why.contains("BLOCKED_BY_ADMINISTRATOR") => ErrorKind::Blocked,
         RenderError::Load { why } if why.contains("ABORTED") || why.contains("BLOCKED") => ErrorKind::SourceRefused,
         RenderError::Load { .. } => ErrorKind::SourceUnreadable,

@@ -195,9 +195,11 @@ impl Egress {
             Some(address) => vec![address],
             None => {
                 let name = target.host().to_string();
-                let looked_up = timeout_at(deadline, self.inner.resolver.resolve(&name)).await;
-                match looked_up.map_err(|_| self.late(target))? {
+                match self.look_up(&name, deadline).await.ok_or_else(|| self.late(target))? {
                     Ok(found) => found,
+                    Err(source) if is_short(&source) => {
+                        return Err(DialError::Short { within: self.inner.connect, source });
+                    }
                     // A name that would be refused must not be told from one that is not there.
                     Err(source) if target.admit(&self.inner.policy, &[]) == Err(Refused::Unresolved) => {
                         return Err(DialError::Unresolved { host: name, source });
@@ -227,6 +229,8 @@ impl Egress {
                     }
                     return Ok(stream);
                 }
+                // One that could not be tried says nothing of the host, whatever the others say.
+                Err(_) if matches!(last, Some(DialError::Short { .. })) => {}
                 Err(Some(source)) if is_shortage(&source) => {
                     last = Some(DialError::Short { within: self.inner.connect, source });
                 }
@@ -235,6 +239,16 @@ impl Egress {
             }
         }
         Err(last.unwrap_or_else(|| self.late(target)))
+    }
+
+    /// What the resolver says of `name` until `deadline`; `None` if that is nothing.
+    async fn look_up(&self, name: &str, deadline: Instant) -> Option<io::Result<Vec<IpAddr>>> {
+        loop {
+            match timeout_at(deadline, self.inner.resolver.resolve(name)).await.ok()? {
+                Err(error) if is_short(&error) && Instant::now() + SHORTAGE < deadline => sleep(SHORTAGE).await,
+                said => return Some(said),
+            }
+        }
     }
 
     /// Connects until `deadline`; `None` if nothing was heard until then. What this machine is short of is waited for: a
@@ -252,5 +266,56 @@ impl Egress {
 
     fn late(&self, target: &Target) -> DialError {
         DialError::Late { host: target.host().to_string(), within: self.inner.connect }
+    }
+}
+
+/// Whether a name could not be looked up for want of descriptors. The C library says then what it likes, "busy" or "not
+/// known": so it is looked whether there is one.
+fn is_short(error: &io::Error) -> bool {
+    is_shortage(error) || std::fs::File::open("/dev/null").is_err_and(|error| is_shortage(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    /// Knows one name, after so many times without a descriptor.
+    #[derive(Debug)]
+    struct Short(AtomicU32);
+
+    impl Resolver for Short {
+        fn resolve<'r>(&'r self, _: &'r str) -> Resolving<'r> {
+            let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            Box::pin(async move {
+                match left {
+                    Ok(_) => Err(io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error())),
+                    Err(_) => Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]),
+                }
+            })
+        }
+    }
+
+    fn door(times: u32, within: Duration) -> Egress {
+        Egress::new(EgressPolicy::default().allowing_loopback(), Arc::new(Short(AtomicU32::new(times))), within)
+    }
+
+    #[tokio::test]
+    async fn what_this_machine_is_short_of_is_waited_for() {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let port = listener.local_addr().expect("it has one").port();
+        let dialled = door(3, Duration::from_secs(30)).dial_authority("site.example", port).await;
+        assert!(dialled.is_ok(), "{dialled:?}");
+    }
+
+    #[tokio::test]
+    async fn what_it_stays_short_of_blames_nobody_and_says_when_to_come_back() {
+        let dialled = door(u32::MAX, Duration::from_millis(100)).dial_authority("site.example", 80).await;
+        let Err(error @ DialError::Short { .. }) = dialled else { panic!("{dialled:?}") };
+        let told = error.of("http://site.example/");
+        assert_eq!(told.kind(), ErrorKind::Unavailable);
+        assert_eq!(told.retry_delay(), Some(COME_BACK));
     }
 }

@@ -23,6 +23,7 @@ mod quota;
 mod routes;
 mod server;
 mod sessions;
+mod spliced;
 mod steady;
 mod stream;
 

@@ -469,7 +469,11 @@ impl Work<'_> {
         let done = loop {
             tokio::select! {
                 biased;
-                Some(output) = found.recv() => self.hand_on(output, &mut assembly, stream, limit, late).await?,
+                Some(output) = found.recv() => {
+                    if let Err(error) = self.hand_on(output, &mut assembly, stream, limit, late).await {
+                        return ended(stage, Err(error));
+                    }
+                }
                 done = &mut run => {
                     let done = done.inspect_err(|error| waiting.failed(error));
                     break ended(stage, done.map_err(|error| failure(error, late, pdf::failure)))?;

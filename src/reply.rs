@@ -54,6 +54,9 @@ pub struct Body {
     cache: Option<CacheStatus>,
 }
 
+/// Bytes that a document's metadata, links and headings mostly take, as JSON.
+const DOCUMENT_REST: usize = 4 << 10;
+
 #[derive(Clone, Debug)]
 enum Form {
     Document(Box<Document>),
@@ -97,6 +100,22 @@ impl Body {
                 .map(Bytes::from)
                 .map_err(|error| Error::new(ErrorKind::Internal, "the content cannot be written down").caused_by(error)),
             Form::Json(json) => Ok(json.clone()),
+        }
+    }
+
+    /// The content as JSON between `before` and `after`. What is written down already is not copied.
+    pub(crate) fn written_after(&self, mut before: Vec<u8>, after: &'static [u8]) -> Result<[Bytes; 3], Error> {
+        match &self.form {
+            Form::Document(document) => {
+                // Mostly enough, so that it does not move while it grows.
+                let text = document.text.len() + document.markdown.len() + document.html.as_ref().map_or(0, String::len);
+                before.reserve(text + text / 8 + DOCUMENT_REST);
+                serde_json::to_writer(&mut before, document)
+                    .map_err(|error| Error::new(ErrorKind::Internal, "the content cannot be written down").caused_by(error))?;
+                before.extend_from_slice(after);
+                Ok([before.into(), Bytes::new(), Bytes::new()])
+            }
+            Form::Json(json) => Ok([before.into(), json.clone(), Bytes::from_static(after)]),
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::machine::process_cpu;
 use crate::pages::page;
 use crate::report::Report;
 use crate::stats::{micros, percentile};
-use client::{Answered, Failure, ask};
+use client::{Answered, Connection, Failure, ask};
 use process::{Daemon, bare, load};
 
 /// How long the origin takes.
@@ -204,16 +204,17 @@ async fn throughput(report: &mut Report, daemon: &Daemon, origin: SocketAddr) ->
     Ok(())
 }
 
-/// What a page costs that is sent along, beyond its extraction.
+/// What a page costs that is sent along, one after the other on one connection, beyond its extraction.
 async fn cost(report: &mut Report, daemon: &Daemon) -> Result<(), Error> {
     const PAGES: u32 = 1_500;
     let source: Bytes = page(SIZE, 1).into();
     let engine = Engine::builder().start().await?;
     let mut beyond = Vec::new();
     for _ in 0..5 {
+        let mut connection = Connection::open(daemon.address).await?;
         let cpu = daemon.cpu()?;
         for _ in 0..PAGES {
-            let answered = ask(daemon.address, "text/html", source.to_vec()).await?;
+            let answered = connection.ask("text/html", &source).await?;
             if answered.status != 200 {
                 return Err(format!("a page was answered with {}", answered.status).into());
             }

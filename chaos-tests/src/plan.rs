@@ -113,10 +113,21 @@ impl FaultPlan {
         if chosen.is_empty() {
             chosen.extend(rng.choice(kinds.iter()).copied());
         }
+        Self::of(&mut rng, &chosen, count, length_ms, length_ms / 8)
+    }
+
+    /// Draws a plan of about `count` faults over `length_ms` that leaves none of `kinds` out. None lasts for `longest_ms`: where
+    /// those that last overlap all the time, nothing is left to be seen of the others.
+    #[must_use]
+    pub fn draw_all(seed: u64, kinds: &[FaultKind], count: usize, length_ms: u64, longest_ms: u64) -> Self {
+        Self::of(&mut Rng::with_seed(seed ^ 0xa11_fa17), kinds, count, length_ms, longest_ms)
+    }
+
+    fn of(rng: &mut Rng, kinds: &[FaultKind], count: usize, length_ms: u64, longest_ms: u64) -> Self {
         let mut faults: Vec<Fault> = (0..count)
             .filter_map(|_| {
-                let kind = rng.choice(chosen.iter()).copied()?;
-                let longest = (length_ms / 8).max(2);
+                let kind = rng.choice(kinds.iter()).copied()?;
+                let longest = longest_ms.max(2);
                 Some(Fault { at_ms: rng.u64(0..length_ms.max(1)), for_ms: rng.u64(1..longest), kind, target: rng.u32(0..64) })
             })
             .collect();
@@ -128,6 +139,17 @@ impl FaultPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plan_of_all_kinds_leaves_none_out_and_none_lasts_for_long() {
+        let kinds = [FaultKind::Kill, FaultKind::NoFiles, FaultKind::StarveClock, FaultKind::MemoryHog];
+        for seed in 0..20 {
+            let plan = FaultPlan::draw_all(seed, &kinds, 100, 100_000, 2_000);
+            assert_eq!(plan, FaultPlan::draw_all(seed, &kinds, 100, 100_000, 2_000));
+            assert!(plan.faults.iter().all(|fault| fault.for_ms < 2_000));
+            assert!(kinds.iter().all(|kind| plan.faults.iter().any(|fault| fault.kind == *kind)), "seed {seed}");
+        }
+    }
 
     #[test]
     fn a_plan_repeats_by_its_seed_and_stays_within_its_length() {

@@ -230,13 +230,17 @@ impl Scenario {
             | Kind::Engine
             | Kind::Processes
             | Kind::Pdf
-            | Kind::Mixed
             | Kind::Browser(Trouble::Mixed | Trouble::Process(_)) => {
                 let length = u64::try_from(order.chaos.as_millis()).unwrap_or(u64::MAX);
                 // Five faults in a second, one where they cost more: enough to overlap, few enough to be told apart.
-                let apart = if matches!(self.kind, Kind::Browser(_) | Kind::Mixed) { 1_000 } else { 200 };
+                let apart = if matches!(self.kind, Kind::Browser(_)) { 1_000 } else { 200 };
                 let count = usize::try_from(length / apart).unwrap_or(usize::MAX).clamp(4, 5000);
                 FaultPlan::draw(order.seed, self.kinds, count, length)
+            }
+            Kind::Mixed => {
+                let length = u64::try_from(order.chaos.as_millis()).unwrap_or(u64::MAX);
+                let count = usize::try_from(length / 1_000).unwrap_or(usize::MAX).clamp(16, 5000);
+                FaultPlan::draw_all(order.seed, self.kinds, count, length, 3_000)
             }
         }
     }

@@ -258,22 +258,44 @@ impl Watched<'_> {
 
 /// Words and letters of a text: what is no space, each CJK character a word. Its charset need not be known.
 fn count(text: &[u8]) -> (u32, usize) {
-    let (mut words, mut letters, mut inside) = (0_u32, 0, false);
+    // Without a branch: whether the next byte ends a word is nothing that a processor could guess.
+    let (mut words, mut spaces, mut inside) = (0_usize, 0_usize, 0_u8);
     for byte in text {
-        if byte.is_ascii_whitespace() {
-            inside = false;
-        } else {
-            letters += 1;
-            // A letter, a digit, or the first byte of something that is neither in ASCII.
-            let starts = byte.is_ascii_alphanumeric() || *byte >= 0xC0;
-            if (starts && !inside) || (0xE3..=0xE9).contains(byte) {
-                words = words.saturating_add(1);
-                inside = true;
-            }
-        }
+        let kind = KINDS[usize::from(*byte)];
+        let word = (kind & WORD) | (kind & START) & !inside;
+        let word = (word | word >> 1) & 1;
+        words += usize::from(word);
+        spaces += usize::from(kind >> 2);
+        // All bits, or none.
+        inside = (inside | word.wrapping_neg()) & (kind >> 2).wrapping_sub(1);
     }
-    (words, letters)
+    (u32::try_from(words).unwrap_or(u32::MAX), text.len() - spaces)
 }
+
+/// A word by itself.
+const WORD: u8 = 1;
+/// Begins a word: a letter, a digit, or the first byte of something that is neither in ASCII.
+const START: u8 = 2;
+/// Ends one.
+const SPACE: u8 = 4;
+
+/// What each byte is.
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let value = byte as u8;
+        kinds[byte] = match value {
+            0xE3..=0xE9 => WORD,
+            0xC0.. => START,
+            _ if value.is_ascii_alphanumeric() => START,
+            _ if value.is_ascii_whitespace() => SPACE,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    kinds
+};
 
 /// Words between the tags of a piece of HTML.
 pub(super) fn words_of(html: &[u8]) -> u32 {

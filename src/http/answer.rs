@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::problem::{HttpFailure, Problem};
+use super::spliced::Spliced;
 use crate::error::{Error, ErrorKind};
 use crate::gate::RouteTaken;
 use crate::render::{PictureFormat, Rendered};
@@ -104,9 +105,6 @@ pub(crate) struct AnswerBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     route: Option<Box<RouteTaken>>,
-    /// Its content.
-    #[schema(value_type = Object)]
-    document: Box<RawValue>,
     /// The pages of a PDF that were sent one by one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
@@ -121,6 +119,10 @@ pub(crate) struct AnswerBody {
     /// Where the time went, in milliseconds.
     #[schema(value_type = Object)]
     timing: Timing,
+    /// Its content. Comes last: what is written down already is put there as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object, required = true)]
+    document: Option<Box<RawValue>>,
 }
 
 /// Content that an action took.
@@ -134,25 +136,28 @@ pub(crate) struct NamedDocument {
 }
 
 impl AnswerBody {
-    /// An answer, whose content stays as it is if it is written down already.
-    fn new(parts: Parts) -> Result<Self, Error> {
+    /// An answer as JSON, whose content stays as it is if it is written down already.
+    fn written(parts: Parts) -> Result<Spliced, Error> {
         let Head { url, status, content_type, bytes } = parts.head;
-        let unwritten =
-            |error: serde_json::Error| Error::new(ErrorKind::Internal, "the answer cannot be written down").caused_by(error);
-        let json = String::from_utf8(parts.body.json()?.into())
-            .map_err(|error| Error::new(ErrorKind::Internal, "the answer cannot be written down").caused_by(error))?;
-        Ok(Self {
+        let around = Self {
             url,
             status,
             content_type,
             bytes,
             route: parts.route,
-            document: RawValue::from_string(json).map_err(unwritten)?,
             pages: parts.pages,
             rendered: parts.rendered.as_deref().map(rendered),
             extracts: parts.extracts.into_iter().map(|(name, document)| NamedDocument { name, document }).collect(),
             timing: parts.timing,
-        })
+            document: None,
+        };
+        let unwritten =
+            |error: serde_json::Error| Error::new(ErrorKind::Internal, "the answer cannot be written down").caused_by(error);
+        let mut json = serde_json::to_vec(&around).map_err(unwritten)?;
+        // Never empty: the size and the timing are in it.
+        json.pop();
+        json.extend_from_slice(b",\"document\":");
+        parts.body.written_after(json, b"}").map(Spliced::of)
     }
 }
 
@@ -167,11 +172,11 @@ impl TryFrom<Answer> for AnswerBody {
             content_type,
             bytes,
             route: answer.route,
-            document: to_raw_value(&answer.document)?,
             pages: Vec::new(),
             rendered: answer.rendered.as_deref().map(rendered),
             extracts: answer.extracts.into_iter().map(|(name, document)| NamedDocument { name, document }).collect(),
             timing: answer.timing,
+            document: Some(to_raw_value(&answer.document)?),
         })
     }
 }
@@ -213,16 +218,12 @@ pub(crate) fn whole(parts: Parts, format: Format) -> Result<Response, Problem> {
     let timing = parts.timing;
     let found = parts.head.url.clone();
     let cache = parts.body.cache().map(ToString::to_string);
-    let body: Bytes = match format {
-        Format::Json | Format::Ndjson | Format::Events => {
-            let written = serde_json::to_vec(&AnswerBody::new(parts)?);
-            written.map_err(|error| Error::new(ErrorKind::Internal, "the answer cannot be written down").caused_by(error))?.into()
-        }
-        Format::Markdown => parts.body.into_document()?.markdown.into(),
-        Format::Text => parts.body.into_document()?.text.into(),
-        Format::Html => parts.body.into_document()?.html.unwrap_or_default().into(),
+    let mut response = match format {
+        Format::Json | Format::Ndjson | Format::Events => axum::body::Body::new(AnswerBody::written(parts)?).into_response(),
+        Format::Markdown => parts.body.into_document()?.markdown.into_response(),
+        Format::Text => parts.body.into_document()?.text.into_response(),
+        Format::Html => parts.body.into_document()?.html.unwrap_or_default().into_response(),
     };
-    let mut response = body.into_response();
     let kind = match format {
         Format::Json | Format::Ndjson | Format::Events => Format::Json.media_type().to_owned(),
         Format::Markdown | Format::Text | Format::Html => format!("{}; charset=utf-8", format.media_type()),

@@ -10,6 +10,11 @@ use prometheus_client::metrics::exemplar::Exemplar;
 /// Labels: names and values, always as many.
 pub(super) type Labels<'l, const N: usize> = [(&'static str, &'l str); N];
 
+/// An observation that a figure points to. Ours point to none.
+type Pointed = Exemplar<Labels<'static, 0>, f64>;
+const NO_EXEMPLAR: Option<&Pointed> = None;
+const NO_EXEMPLARS: Option<&HashMap<usize, Pointed>> = None;
+
 /// Writes families. One without rows is written all the same: whoever looks for it finds that it is there.
 #[derive(Debug)]
 pub(super) struct Sheet<'e> {
@@ -28,14 +33,13 @@ impl<'e> Sheet<'e> {
         help: &str,
         rows: impl IntoIterator<Item = (Labels<'l, N>, V)>,
     ) -> fmt::Result {
-        const NONE: Option<&Exemplar<[(&str, &str); 0], f64>> = None;
         let help = format!("{help}.");
         let mut family = self.encoder.encode_descriptor(name, &help, None, MetricType::Counter)?;
         for (labels, value) in rows {
             if N == 0 {
-                family.encode_counter(&value, NONE)?;
+                family.encode_counter(&value, NO_EXEMPLAR)?;
             } else {
-                family.encode_family(&labels)?.encode_counter(&value, NONE)?;
+                family.encode_family(&labels)?.encode_counter(&value, NO_EXEMPLAR)?;
             }
         }
         Ok(())
@@ -63,12 +67,11 @@ impl<'e> Sheet<'e> {
     /// How long something takes: all together in seconds, and the bounds with how many were within each and not within the one
     /// before. There is one row, without labels, or none.
     pub(super) fn histogram(&mut self, name: &str, help: &str, row: Option<(f64, Vec<(f64, u64)>)>) -> fmt::Result {
-        const NONE: Option<&HashMap<usize, Exemplar<[(&str, &str); 0], f64>>> = None;
         let help = format!("{help}.");
         let mut family = self.encoder.encode_descriptor(name, &help, None, MetricType::Histogram)?;
         if let Some((sum, buckets)) = row {
             let count = buckets.iter().map(|(_, count)| count).sum();
-            family.encode_histogram(sum, count, &buckets, NONE)?;
+            family.encode_histogram(sum, count, &buckets, NO_EXEMPLARS)?;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::cache::{
     Answer, Content, Directives, Failure, Fetched, Freshness, FreshnessPolicy, Key, ResponseHead, Unanswered, UnixTime,
     Validators,
 };
+use crate::egress::{DialError, cause};
 use crate::engine::Inner;
 use crate::error::{Error, ErrorKind};
 use crate::gate::RouteTaken;
@@ -170,6 +171,8 @@ fn fetched(made: Result<Made, Error>, parts: bool, policy: &FreshnessPolicy) -> 
 /// Whose fault it is, as far as that matters for what is kept.
 fn failure(error: &Error) -> Failure {
     match error.kind() {
+        // It was not asked, for want of descriptors: that is no rule of ours, and what is known may stand in.
+        ErrorKind::Unavailable if matches!(cause(error), Some(DialError::Short { .. })) => Failure::Unreachable,
         ErrorKind::SourceNotFound => Failure::Missing,
         ErrorKind::SourceRefused => match error.upstream_status() {
             Some(status) if status >= 500 => Failure::Broken,

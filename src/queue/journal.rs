@@ -197,9 +197,11 @@ impl JobQueue for Journal {
     }
 
     fn replay(&self, submission: &Submission) -> Answer<'_, Option<Job>> {
-        let key = submission.scope().zip(submission.idempotency.as_ref().map(|idempotency| idempotency.body));
+        let key = submission
+            .check(&self.limits)
+            .map(|()| submission.scope().zip(submission.idempotency.as_ref().map(|idempotency| idempotency.body)));
         Box::pin(async move {
-            match key {
+            match key? {
                 Some((scope, body)) => self.look(move |look| look.replay(&scope, &body)).await,
                 None => Ok(None),
             }

@@ -214,6 +214,8 @@ async fn what_has_ended_is_forgotten_in_time_with_all_that_belongs_to_it() {
     assert_eq!(events(&daemon, &living).await.last().expect("an end")["type"], "end");
 }
 
+type Headers = &'static [(&'static str, &'static str)];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_larger_than_a_job_may_be_is_refused_by_name() {
     let state = tempfile::tempdir().expect("a directory");
@@ -222,7 +224,7 @@ async fn what_is_larger_than_a_job_may_be_is_refused_by_name() {
     let daemon = limited(state.path(), &settings);
     let url = "http://127.0.0.1:1/";
     let item = json!({ "html": "<p>One." });
-    let many: [(&str, &[(&str, &str)], Value, &str, &str); 4] = [
+    let many: [(&str, Headers, Value, &str, &str); 4] = [
         ("/v1/batch", &[], json!({ "urls": [url, url, url] }), "/urls", "2 pages at most"),
         ("/v1/batch", &[], json!({ "requests": [item, item, item] }), "/requests", "2 pages at most"),
         // What is streamed is no job, and has the same limit.
@@ -237,7 +239,7 @@ async fn what_is_larger_than_a_job_may_be_is_refused_by_name() {
         assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(said)), "{problem}");
     }
     let large = json!({ "html": format!("<p>{}", "One. ".repeat(400)) });
-    let long: [(&str, &[(&str, &str)], Value); 2] =
+    let long: [(&str, Headers, Value); 2] =
         [("/v1/batch", &[], json!({ "requests": [large] })), ("/v1/extract", &[LATER], large)];
     for (path, headers, body) in long {
         let answer = call(&daemon, "POST", path, headers, &body).await;

@@ -46,12 +46,9 @@ fn ranges(smaps: &str) -> Vec<(usize, usize)> {
     for line in smaps.lines() {
         match line.split_once(':') {
             // Code that was changed after it was mapped, as a linker or a debugger does, would be lost.
-            Some(("Anonymous", bytes)) => {
-                if bytes.split_ascii_whitespace().next() == Some("0") {
-                    found.extend(range);
-                }
-                range = None;
-            }
+            Some(("Anonymous" | "Swap", bytes)) if bytes.split_ascii_whitespace().next() != Some("0") => range = None,
+            // The last line of a mapping.
+            Some(("VmFlags", _)) => found.extend(range.take()),
             Some((name, _)) if !name.contains(' ') => {}
             Some(_) | None => range = code(line),
         }
@@ -76,12 +73,14 @@ mod tests {
     #[test]
     fn code_is_told_from_data_and_from_code_of_ones_own() {
         let mapping = |line: &str, own: &str| {
-            format!("{line}\nSize:      8 kB\nRss:      8 kB\nAnonymous:      {own} kB\nVmFlags: rd ex mr mw me sd \n")
+            let (anonymous, swapped) = own.split_once('+').unwrap_or((own, "0"));
+            format!("{line}\nRss:   8 kB\nAnonymous:   {anonymous} kB\nSwap:   {swapped} kB\nVmFlags: rd ex mr mw me sd \n")
         };
         let lines = [
             ("55d0-55e0 r-xp 00001000 08:01 1234 /usr/bin/thing", "0", true),
             ("55d0-55e0 r-xp 00001000 08:01 1234 /a: place/thing", "0", true),
             ("55d0-55e0 r-xp 00001000 08:01 1234 /usr/bin/thing", "4", false),
+            ("55d0-55e0 r-xp 00001000 08:01 1234 /usr/bin/thing", "0+4", false),
             ("55d0-55e0 r--p 00001000 08:01 1234 /usr/bin/thing", "0", false),
             ("55d0-55e0 rw-p 00001000 08:01 1234 /usr/bin/thing", "0", false),
             ("55d0-55e0 r-xs 00001000 08:01 1234 /usr/bin/thing", "0", false),
@@ -101,9 +100,13 @@ mod tests {
         let resident = || crate::memory::files::KernelMemory::of_this_machine().resident().unwrap_or(0);
         let code = ResidentCode::learn().expect("the kernel tells");
         assert!(!code.ranges.is_empty());
-        let before = resident();
-        code.give_back();
-        assert!(resident() < before, "something was given back");
+        // Others run in this process, and may take more meanwhile than is given back.
+        let gave_back = (0..100).any(|_| {
+            let before = resident();
+            code.give_back();
+            resident() < before
+        });
+        assert!(gave_back, "something was given back");
         let words: Vec<String> = "it still works".split(' ').map(str::to_uppercase).collect();
         assert_eq!(words.join(" "), "IT STILL WORKS");
     }

@@ -32,38 +32,60 @@ pub(super) struct Answered {
 
 /// Asks for one extraction, on a connection of its own.
 pub(super) async fn ask(address: SocketAddr, content_type: &str, body: Vec<u8>) -> Result<Answered, Failure> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let mut request = format!(
-        "POST /v1/extract HTTP/1.1\r\nhost: {address}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
-    request.extend_from_slice(&body);
-    let began = Instant::now();
-    stream.write_all(&request).await?;
-    let mut read = Vec::with_capacity(64 << 10);
-    let mut first_byte = None;
-    let mut head = None;
-    loop {
-        if stream.read_buf(&mut read).await? == 0 {
-            break;
-        }
-        if head.is_none() {
-            head = read.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4);
-        }
-        if first_byte.is_none() && head.is_some_and(|head| read.len() > head) {
-            first_byte = Some(began.elapsed());
-        }
+    Connection::open(address).await?.ask(content_type, &body).await
+}
+
+/// A connection, for one request after the other.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    address: SocketAddr,
+}
+
+impl Connection {
+    pub(super) async fn open(address: SocketAddr) -> Result<Self, Failure> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, address })
     }
-    let head = head.ok_or(Failure::Answer("ended before its headers did"))?;
-    let headers = String::from_utf8_lossy(&read[..head]).to_ascii_lowercase();
-    let field = |name: &str| headers.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
-    Ok(Answered {
-        status: headers.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(Failure::Answer("has no status"))?,
-        first_byte: first_byte.ok_or(Failure::Answer("has no content"))?,
-        cache: field("cache-status:"),
-        retry_after: !field("retry-after:").is_empty(),
-        body: read.split_off(head),
-    })
+
+    /// Asks for one extraction.
+    pub(super) async fn ask(&mut self, content_type: &str, body: &[u8]) -> Result<Answered, Failure> {
+        let mut request = format!(
+            "POST /v1/extract HTTP/1.1\r\nhost: {}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n",
+            self.address,
+            body.len()
+        )
+        .into_bytes();
+        request.extend_from_slice(body);
+        let began = Instant::now();
+        self.stream.write_all(&request).await?;
+        let mut read = Vec::with_capacity(128 << 10);
+        let head = loop {
+            if self.stream.read_buf(&mut read).await? == 0 {
+                return Err(Failure::Answer("ended before its headers did"));
+            }
+            if let Some(at) = read.windows(4).position(|window| window == b"\r\n\r\n") {
+                break at + 4;
+            }
+        };
+        let headers = String::from_utf8_lossy(&read[..head]).to_ascii_lowercase();
+        let field = |name: &str| headers.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
+        let whole =
+            head + field("content-length:").parse::<usize>().map_err(|_| Failure::Answer("does not say how long it is"))?;
+        let mut first_byte = (read.len() > head).then(|| began.elapsed());
+        while read.len() < whole {
+            if self.stream.read_buf(&mut read).await? == 0 {
+                return Err(Failure::Answer("ended early"));
+            }
+            first_byte.get_or_insert_with(|| began.elapsed());
+        }
+        Ok(Answered {
+            status: headers.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(Failure::Answer("has no status"))?,
+            first_byte: first_byte.ok_or(Failure::Answer("has no content"))?,
+            cache: field("cache-status:"),
+            retry_after: !field("retry-after:").is_empty(),
+            body: read.split_off(head),
+        })
+    }
 }

@@ -60,13 +60,6 @@ impl Collector {
 
     /// Sends `body` once.
     pub(super) async fn post(&self, body: Bytes) -> Told {
-        match timeout(self.patience, self.ask(body)).await {
-            Ok(told) => told,
-            Err(_) => Told::Missed { why: format!("it did not answer within {:?}", self.patience), wish: None },
-        }
-    }
-
-    async fn ask(&self, body: Bytes) -> Told {
         let request = Request::post(self.traces.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(USER_AGENT, AGENT)
@@ -75,9 +68,10 @@ impl Collector {
             Ok(request) => request,
             Err(error) => return Told::Refused { why: error.to_string() },
         };
-        let response = match self.client.request(request).await {
-            Ok(response) => response,
-            Err(error) => return Told::Missed { why: root(&error), wish: None },
+        let response = match timeout(self.patience, self.client.request(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Told::Missed { why: root(&error), wish: None },
+            Err(_) => return Told::Missed { why: format!("it did not answer within {:?}", self.patience), wish: None },
         };
         let status = response.status();
         let wish = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -86,7 +80,8 @@ impl Collector {
             return judge(status.as_u16(), wish);
         }
         // It was taken, whatever becomes of the rest of the answer.
-        let answer = Limited::new(response.into_body(), LONGEST).collect().await;
+        let answer = timeout(self.patience, Limited::new(response.into_body(), LONGEST).collect()).await;
+        let answer = answer.ok().and_then(Result::ok);
         Told::Taken { rejected: answer.map_or(0, |answer| rejected(&answer.to_bytes())) }
     }
 }

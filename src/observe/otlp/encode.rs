@@ -68,11 +68,14 @@ struct KeyValue<'s> {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 enum AnyValue<'s> {
-    StringValue(&'s str),
-    IntValue(String),
-    BoolValue(bool),
+    #[serde(rename = "stringValue")]
+    Text(&'s str),
+    /// As all numbers of 64 bits are written in JSON.
+    #[serde(rename = "intValue")]
+    Whole(String),
+    #[serde(rename = "boolValue")]
+    Switch(bool),
 }
 
 /// Kinds and states, as the protocol numbers them.
@@ -86,7 +89,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The body of one export.
 pub(super) fn encode(spans: &[Finished]) -> Result<Bytes, serde_json::Error> {
-    let text = |key, text| KeyValue { key, value: AnyValue::StringValue(text) };
+    let text = |key, text| KeyValue { key, value: AnyValue::Text(text) };
     let resource = Resource { attributes: [text("service.name", NAME), text("service.version", VERSION)] };
     let scope = Scope { name: NAME, version: VERSION };
     let scope_spans = [ScopeSpans { scope, spans: spans.iter().map(Span::of).collect() }];
@@ -136,9 +139,9 @@ fn attribute<'s>(name: &'static str, value: &'s Value) -> KeyValue<'s> {
         other => other,
     };
     let value = match value {
-        Value::Text(text) => AnyValue::StringValue(text),
-        Value::Whole(number) => AnyValue::IntValue(number.to_string()),
-        Value::Switch(is_so) => AnyValue::BoolValue(*is_so),
+        Value::Text(text) => AnyValue::Text(text),
+        Value::Whole(number) => AnyValue::Whole(number.to_string()),
+        Value::Switch(is_so) => AnyValue::Switch(*is_so),
     };
     KeyValue { key, value }
 }

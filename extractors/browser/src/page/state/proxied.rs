@@ -17,6 +17,8 @@ impl Proxied {
             "dns_error" => "net::ERR_NAME_NOT_RESOLVED",
             "connection_refused" => "net::ERR_CONNECTION_REFUSED",
             "connection_timeout" | "http_response_timeout" => "net::ERR_TIMED_OUT",
+            // It had nothing to connect with.
+            "proxy_internal_error" => "net::ERR_INSUFFICIENT_RESOURCES",
             _ => "net::ERR_INVALID_RESPONSE",
         })
     }
@@ -31,6 +33,7 @@ mod tests {
         let of = |text: &str| serde_json::from_str::<Proxied>(text).expect("it is JSON").failure();
         assert_eq!(of(r#"{"proxy-status": "eventmesh; error=dns_error", "x": "y"}"#), Some("net::ERR_NAME_NOT_RESOLVED"));
         assert_eq!(of(r#"{"Proxy-Status": "eventmesh; error=else"}"#), Some("net::ERR_INVALID_RESPONSE"));
+        assert_eq!(of(r#"{"proxy-status": "eventmesh; error=proxy_internal_error"}"#), Some("net::ERR_INSUFFICIENT_RESOURCES"));
         assert_eq!(of(r#"{"proxy-status": "cdn; error=dns_error"}"#), None);
         assert_eq!(of("{}"), None);
     }
