@@ -24,7 +24,7 @@ pub(crate) fn run() -> Result<Report, Error> {
 
 async fn measure() -> Result<Report, Error> {
     let corpus = Corpus::open()?;
-    let peers = [Peer::pypdfium2()?, Peer::pdftotext()?, Peer::mutool()?];
+    let peers = [Peer::pypdfium2()?, Peer::pdftotext()?, Peer::mutool()?, Peer::libpdfium_alone()?];
     let mut long: Vec<(String, PathBuf)> = Vec::new();
     let scout = engine(1, |_| {}).await?;
     for entry in corpus.realistic() {
@@ -60,6 +60,8 @@ async fn measure() -> Result<Report, Error> {
             ("pypdfium2", json!(rate(theirs[0]))),
             ("pdftotext", json!(rate(theirs[1]))),
             ("mutool", json!(rate(theirs[2]))),
+            // Nothing is read here: a floor, and no peer.
+            ("libpdfium_alone", json!(rate(theirs[3]))),
         ]);
         report.at_least(&format!("{name}: of pypdfium2"), ratio(theirs[0], ours), 1.1);
         report.at_least(&format!("{name}: of the better of pdftotext and mutool"), ratio(theirs[1].min(theirs[2]), ours), 0.9);

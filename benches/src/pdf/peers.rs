@@ -46,6 +46,11 @@ impl Peer {
         Ok(Self { program, before: vec![script], after: Vec::new() })
     }
 
+    /// The same, which reads nothing of the pages that it opens: nobody who reads text with that library can cost less.
+    pub(crate) fn libpdfium_alone() -> Result<Self, Error> {
+        Ok(Self { after: vec!["--unread".to_owned()], ..Self::pypdfium2()? })
+    }
+
     fn installed(name: &str, package: &str, before: &[&str], after: &[&str]) -> Result<Self, Error> {
         Command::new(name)
             .arg("-v")
