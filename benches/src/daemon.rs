@@ -62,6 +62,7 @@ async fn measure() -> Result<Report, Error> {
     report.row([("what", json!("at rest")), ("rss_mb", json!(mega(idle)))]);
     report.at_most("resident memory of the daemon at rest, MB", mega(idle), 30.0);
 
+    rested(&mut report, &daemon).await?;
     latencies(&mut report, daemon, &started, origin).await?;
     let daemon = started().await?;
     throughput(&mut report, &daemon, origin).await?;
@@ -71,6 +72,31 @@ async fn measure() -> Result<Report, Error> {
     burst(&mut report, origin).await?;
     workers(&mut report).await?;
     Ok(report)
+}
+
+/// What it costs a page that it is the first after a rest, in which memory and code have been let go.
+async fn rested(report: &mut Report, daemon: &Daemon) -> Result<(), Error> {
+    let source: Bytes = page(SIZE, 3).into();
+    let mut connection = Connection::open(daemon.address).await?;
+    let mut before = Vec::new();
+    for _ in 0..100 {
+        before.push(connection.ask("text/html", &source).await?.first_byte);
+    }
+    // Those at the beginning are not like those that follow.
+    let mut before = before.split_off(50);
+    let busy = daemon.resident()?;
+    // Two looks, ten seconds apart.
+    sleep(Duration::from_secs(22)).await;
+    let rested = daemon.resident()?;
+    let first = Connection::open(daemon.address).await?.ask("text/html", &source).await?.first_byte;
+    report.row([
+        ("what", json!("the first page after a rest")),
+        ("first_byte_ms", json!(first.as_secs_f64() * 1e3)),
+        ("before_ms", json!(millis(&mut before, 0.5))),
+        ("busy_mb", json!(mega(busy))),
+        ("rested_mb", json!(mega(rested))),
+    ]);
+    Ok(())
 }
 
 fn mega(bytes: u64) -> f64 {

@@ -123,7 +123,7 @@ pub const SCENARIOS: [Scenario; 22] = [
     },
     Scenario {
         name: "pdf",
-        what: "the processes that read PDFs, fed bombs, killed, frozen, leaking, without their library",
+        what: "the processes that read PDFs, fed bombs, killed, frozen, leaking, without their library or a descriptor",
         kinds: &[
             FaultKind::Kill,
             FaultKind::Freeze,
@@ -134,6 +134,7 @@ pub const SCENARIOS: [Scenario; 22] = [
             FaultKind::LibraryGone,
             FaultKind::Retire,
             FaultKind::StarveClock,
+            FaultKind::NoFiles,
         ],
         kind: Kind::Pdf,
     },

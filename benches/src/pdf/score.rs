@@ -60,6 +60,15 @@ pub(super) fn cells(cells: &[String], text: &str) -> (f64, f64) {
     (share(found, all), share(hit, counted))
 }
 
+/// The share of cells that at least one of `texts` has whole. What nobody finds is not what the page shows: the truth has
+/// "CzechRepublic", and "froms chool".
+pub(super) fn cells_by_anybody(cells: &[String], texts: &[String]) -> f64 {
+    let wholes: Vec<String> = texts.iter().map(|text| words(text).join(" ")).collect();
+    let cells: Vec<String> = cells.iter().map(|cell| words(cell).join(" ")).filter(|cell| !cell.is_empty()).collect();
+    let hit = cells.iter().filter(|cell| wholes.iter().any(|whole| whole.contains(cell.as_str()))).count();
+    if cells.is_empty() { 1.0 } else { number(hit) / number(cells.len()) }
+}
+
 /// The share of cells that are found whole, spaces and case aside: the truth lacks many a space between words.
 pub(super) fn cells_by_letters(cells: &[String], text: &str) -> f64 {
     let letters = |text: &str| words(text).concat().to_lowercase();

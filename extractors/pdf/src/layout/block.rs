@@ -128,8 +128,11 @@ pub fn append(text: &mut String, line: &str) {
     if soft || hyphen {
         let before = text[..text.len() - text.chars().next_back().map_or(0, char::len_utf8)].chars().next_back();
         let joins = before.is_some_and(char::is_alphabetic) && line.starts_with(char::is_lowercase);
+        // No word goes on with a capital: such a hyphen stands between two, however it is marked.
+        let between = soft && before.is_some_and(char::is_lowercase) && line.starts_with(char::is_uppercase);
         if soft || joins {
             text.pop();
+            text.push_str(if between { "-" } else { "" });
             text.push_str(line);
             return;
         }
@@ -162,6 +165,8 @@ mod tests {
             ("exam-", "ple", "example"),
             ("exam\u{ad}", "ple", "example"),
             ("Anglo-", "Saxon", "Anglo-Saxon"),
+            ("Non\u{ad}", "Negligent", "Non-Negligent"),
+            ("INTER\u{ad}", "NATIONAL", "INTERNATIONAL"),
             ("1990-", "1995", "1990-1995"),
             ("see -", "there", "see - there"),
             ("漢字", "漢字", "漢字漢字"),
