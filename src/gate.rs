@@ -7,6 +7,7 @@
 //! ```
 //! A page is always extracted as it was sent first. It is rendered only if evidence says that this is not its content.
 
+mod count;
 mod features;
 mod hosts;
 mod pass;

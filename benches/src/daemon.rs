@@ -230,40 +230,62 @@ async fn throughput(report: &mut Report, daemon: &Daemon, origin: SocketAddr) ->
     Ok(())
 }
 
-/// What a page costs that is sent along, one after the other on one connection, beyond its extraction.
+/// What a page costs that is sent along, beyond its extraction: under load, and one after the other, where every step of a page
+/// also wakes a thread that has gone to sleep.
 async fn cost(report: &mut Report, daemon: &Daemon) -> Result<(), Error> {
-    const PAGES: u32 = 1_500;
-    let source: Bytes = page(SIZE, 1).into();
     let engine = Engine::builder().start().await?;
-    let mut beyond = Vec::new();
-    for _ in 0..5 {
-        let mut connection = Connection::open(daemon.address).await?;
-        let cpu = daemon.cpu()?;
-        for _ in 0..PAGES {
-            let answered = connection.ask("text/html", &source).await?;
-            if answered.status != 200 {
-                return Err(format!("a page was answered with {}", answered.status).into());
-            }
+    for callers in [4, 1] {
+        let mut beyond = Vec::new();
+        for _ in 0..5 {
+            let cpu = daemon.cpu()?;
+            let asked = by_turns(callers, async |source: &Bytes, pages: u32| {
+                let mut connection = Connection::open(daemon.address).await?;
+                for _ in 0..pages {
+                    let answered = connection.ask("text/html", source).await?;
+                    if answered.status != 200 {
+                        return Err(format!("a page was answered with {}", answered.status).into());
+                    }
+                }
+                Ok(())
+            });
+            asked.await?;
+            let daemon = (daemon.cpu()? - cpu) / PAGES;
+            let cpu = process_cpu();
+            let asked = by_turns(callers, async |source: &Bytes, pages: u32| {
+                for _ in 0..pages {
+                    engine.extract(Request::bytes(source.clone())).document().await?;
+                }
+                Ok(())
+            });
+            asked.await?;
+            let engine = (process_cpu() - cpu) / PAGES;
+            beyond.push((micros(daemon) - micros(engine), micros(daemon), micros(engine)));
         }
-        let daemon = (daemon.cpu()? - cpu) / PAGES;
-        let cpu = process_cpu();
-        for _ in 0..PAGES {
-            engine.extract(Request::bytes(source.clone())).document().await?;
+        beyond.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let (beyond, daemon, engine) = beyond[beyond.len() / 2];
+        report.row([
+            ("what", json!("a page that is sent along")),
+            ("callers", json!(callers)),
+            ("daemon_cpu_us", json!(daemon)),
+            ("engine_cpu_us", json!(engine)),
+            ("beyond_us", json!(beyond)),
+        ]);
+        if callers > 1 {
+            report.at_most("CPU of a page that is sent along, under load, beyond its extraction, µs", beyond, 200.0);
         }
-        let engine = (process_cpu() - cpu) / PAGES;
-        beyond.push((micros(daemon) - micros(engine), micros(daemon), micros(engine)));
     }
     engine.shutdown(Duration::ZERO).await;
-    beyond.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let (beyond, daemon, engine) = beyond[beyond.len() / 2];
-    report.row([
-        ("what", json!("a page that is sent along")),
-        ("daemon_cpu_us", json!(daemon)),
-        ("engine_cpu_us", json!(engine)),
-        ("beyond_us", json!(beyond)),
-    ]);
-    report.at_most("CPU of a page that is sent along, beyond its extraction, µs", beyond, 200.0);
     Ok(())
+}
+
+/// Pages that are asked for to see what one costs.
+const PAGES: u32 = 1_500;
+
+/// Has `ask` done by so many callers at once, each with its share of the pages.
+async fn by_turns(callers: u32, ask: impl AsyncFn(&Bytes, u32) -> Result<(), Error>) -> Result<(), Error> {
+    let source: Bytes = page(SIZE, 1).into();
+    let asked = (0..callers).map(|_| ask(&source, PAGES / callers));
+    futures_util::future::try_join_all(asked).await.map(drop)
 }
 
 /// Twice as much as can be done: those who are let in wait alike, the others are told at once.
