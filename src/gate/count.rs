@@ -41,7 +41,7 @@ impl Masks {
             let letter = u8::from((byte | 0x20).wrapping_sub(b'a') < 26) | u8::from(byte.wrapping_sub(b'0') < 10);
             let word = u8::from(byte.wrapping_sub(0xE3) < 7);
             let start = (letter | u8::from(byte >= 0xC0)) & (word ^ 1);
-            space * SPACE | start * START | word * WORD
+            (space * SPACE) | (start * START) | (word * WORD)
         });
         let mut masks = Self { space: 0, start: 0, word: 0 };
         for (at, eight) in kinds.as_chunks::<8>().0.iter().enumerate() {
