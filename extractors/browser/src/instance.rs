@@ -257,9 +257,9 @@ impl Browser {
         let _ = leases.wait_for(|leases| *leases == 0).await;
     }
 
-    /// How many processes that load have ended so far. Chromium starts another one and does not say so; what was on its way is
-    /// told to have failed, like anything that fails.
-    pub(crate) fn network_ends(&self) -> u64 {
+    /// How many processes that load have ended so far, and whether there is one now. Chromium starts another one and does not say
+    /// so; what was on its way, or begins before that one is there, is told to have failed, like anything that fails.
+    pub(crate) fn network_ends(&self) -> (u64, bool) {
         let loads = |pid: u32| {
             // One that has ended has no command line any more.
             std::fs::read(format!("/proc/{pid}/cmdline"))
@@ -275,7 +275,7 @@ impl Browser {
             let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
             *pid = process.as_ref().and_then(|process| process.family().into_iter().find(|pid| loads(*pid)));
         }
-        *ends
+        (*ends, pid.is_some())
     }
 
     /// Ends it at once, with all that it has started.

@@ -47,7 +47,7 @@ pub(crate) async fn render(
     deadline: Instant,
     progress: &Progress,
 ) -> Result<Rendered, RenderError> {
-    let ends = page.browser().network_ends();
+    let (ends, loads) = page.browser().network_ends();
     let rendered = tokio::select! {
         biased;
         rendered = steps(page, request, deadline, progress) => rendered,
@@ -55,7 +55,7 @@ pub(crate) async fn render(
     };
     // What failed may have failed because of us.
     let failed = page.shared.state.borrow().broken || matches!(rendered, Err(RenderError::Load { .. }));
-    if failed && page.browser().network_ends() != ends {
+    if failed && (!loads || page.browser().network_ends().0 != ends) {
         return Err(RenderError::NetworkGone);
     }
     rendered
