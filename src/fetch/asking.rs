@@ -203,11 +203,13 @@ fn trouble(error: &(dyn StdError + 'static)) -> (Trouble, Outcome) {
     }
     let mut next = Some(error);
     while let Some(error) = next {
-        let broken_off =
-            error.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_incomplete_message() || error.is_closed());
+        // One that went before the request was written is told as a request that was given up.
+        let broken_off = error
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(|error| error.is_incomplete_message() || error.is_closed() || error.is_canceled());
         let reset = error.downcast_ref::<io::Error>().is_some_and(|error| {
-            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-            matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+            matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof)
         });
         if broken_off || reset {
             return (Trouble::Reset, Outcome::Badly);
