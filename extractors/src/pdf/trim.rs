@@ -81,7 +81,7 @@ impl Trim {
     /// Looks where the code of this process lies. To be called when all of it has been loaded.
     pub(crate) fn learn(&mut self) {
         // What cannot be known is not dropped.
-        self.code = ResidentCode::learn().unwrap_or_default();
+        self.code = ResidentCode::of_a_new_process().unwrap_or_default();
     }
 
     /// There is nothing to do: gives back all that can be had again, the pages of code included, which lie in files.
