@@ -270,9 +270,8 @@ async fn cost(report: &mut Report, daemon: &Daemon) -> Result<(), Error> {
             ("engine_cpu_us", json!(engine)),
             ("beyond_us", json!(beyond)),
         ]);
-        if callers > 1 {
-            report.at_most("CPU of a page that is sent along, under load, beyond its extraction, µs", beyond, 200.0);
-        }
+        let how = if callers > 1 { "under load" } else { "one after the other" };
+        report.at_most(&format!("CPU of a page that is sent along, {how}, beyond its extraction, µs"), beyond, 200.0);
     }
     engine.shutdown(Duration::ZERO).await;
     Ok(())

@@ -27,6 +27,7 @@ fn held() -> (f64, f64) {
 /// Weighs ours, with and without its sandbox, and puts what the peers have found beside it.
 pub(crate) async fn weigh(report: &mut Report, site: &Pages, peers: [(&str, &Value); 2]) -> Result<(), Error> {
     let mut ours = Vec::new();
+    let mut chromium = None;
     for (name, sandbox) in [("eventmesh", SandboxPolicy::Off), ("eventmesh, sandbox on", SandboxPolicy::Required)] {
         let engine = engine(|config| {
             config.browser.sandbox = sandbox;
@@ -37,6 +38,7 @@ pub(crate) async fn weigh(report: &mut Report, site: &Pages, peers: [(&str, &Val
         // One page is ready now, and its renderer has come to rest.
         sleep(Duration::from_secs(1)).await;
         let spare = held();
+        chromium = engine.snapshot().browser.fleet.map(|fleet| fleet.chromium).or(chromium);
         let mut options = super::peers::loaded();
         options.wait = Wait::Load;
         options.actions = actions(json!([{"action": "wait", "time_ms": 4000}]))?;
@@ -51,6 +53,13 @@ pub(crate) async fn weigh(report: &mut Report, site: &Pages, peers: [(&str, &Val
         row(report, name, spare.1, each);
         ours.push((spare.1, each));
     }
+    if let Some(chromium) = chromium {
+        let bare = bare(&chromium).await?;
+        report.row([
+            ("what", json!("memory: Chromium alone, in nobody's hands and without a page")),
+            ("all_mb", json!(bare / 1e6)),
+        ]);
+    }
     for (name, peer) in peers {
         let figure = |when: &str, which: usize| peer["memory"][when][which].as_f64().unwrap_or(f64::NAN);
         row(report, name, figure("idle", 1), (figure("pages", 0) - figure("idle", 0)) / f64::from(PAGES));
@@ -62,6 +71,33 @@ pub(crate) async fn weigh(report: &mut Report, site: &Pages, peers: [(&str, &Val
         report.at_most("each page more, MB", page / 1e6, 30.0);
     }
     Ok(())
+}
+
+/// What the browser itself holds, started with as little as keeps it there: a floor for whoever uses it. Nothing of it is shared
+/// with a renderer, since there is none.
+#[expect(clippy::disallowed_methods, reason = "a bench runs programs, and waits for each")]
+async fn bare(chromium: &str) -> Result<f64, Error> {
+    let profile = tempfile::tempdir()?;
+    let mut process = std::process::Command::new(chromium)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-startup-window", "--remote-debugging-port=0"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        // So it is found like ours.
+        .env("EVENTMESH_PARENT", std::process::id().to_string())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()?;
+    sleep(Duration::from_secs(3)).await;
+    let (all, _) = held();
+    process.kill()?;
+    process.wait()?;
+    // The others notice, and go.
+    for _ in 0..100 {
+        if super::family().is_empty() {
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    if all > 0.0 { Ok(all) } else { Err("Chromium did not stay".into()) }
 }
 
 fn row(report: &mut Report, name: &str, browser: f64, page: f64) {
