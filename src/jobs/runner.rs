@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use tokio::sync::Semaphore;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::items::Items;
 use super::kind::Kind;
@@ -27,6 +27,8 @@ const LEASE: Duration = Duration::from_secs(60);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often is swept.
 const SWEEP: Duration = Duration::from_secs(30);
+/// How long after a sweep the next one may be asked for: many are sent away at once.
+const APART: Duration = Duration::from_secs(1);
 /// How long to wait after something that should not have gone wrong.
 const BREATH: Duration = Duration::from_secs(1);
 /// Webhooks sent at once.
@@ -169,12 +171,17 @@ impl Runner {
         let mut ticks = interval(SWEEP);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut first = true;
+        let mut soonest = Instant::now();
         loop {
+            let crowded = async {
+                self.jobs.crowded().await;
+                sleep_until(soonest).await;
+            };
             tokio::select! {
                 () = self.stopped() => return,
                 _ = ticks.tick() => {}
                 // Whoever was sent away comes back in a moment: what can be forgotten is forgotten until then.
-                () = self.jobs.crowded() => {}
+                () = crowded => {}
             }
             let mut forgotten = 0;
             loop {
@@ -192,6 +199,7 @@ impl Runner {
                     }
                 }
             }
+            soonest = Instant::now() + APART;
             // At the start, what was forgotten just before a crash has left its files.
             if forgotten > 0 || first {
                 first = false;
