@@ -84,7 +84,11 @@ fn scripts_get_one_table_and_the_snapshot() {
         };
         assert_eq!(line("NAME"), ["NAME", "STATE", "LIFE", "JOBS", "AGE", "MEMORY", "NOTE"]);
         assert_eq!(line("wasm")[..3], ["wasm", "open", "1"]);
-        assert_eq!(line("wasm/0")[..3], ["wasm/0", "idle", "1"]);
+        // It may be lent to a page of the daemon's own.
+        assert!(
+            [["wasm/0", "idle", "1"], ["wasm/0", "leased", "1"]].contains(&line("wasm/0")[..3].try_into().expect("three")),
+            "{table}"
+        );
         assert_eq!(line("memory")[2], "MiB");
         assert!(!table.contains('\u{1b}'), "{table:?}");
     }

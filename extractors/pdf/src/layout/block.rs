@@ -81,7 +81,7 @@ pub(crate) fn cell_text(words: &[Word]) -> String {
         append(&mut text, &line_text(line).0);
         from = to;
     }
-    text
+    without_soft_hyphens(&text).into_owned()
 }
 
 impl Paragraph {
@@ -178,6 +178,23 @@ mod tests {
             append(&mut text, after);
             assert_eq!(text, joined);
         }
+    }
+
+    #[test]
+    fn a_cell_that_ends_within_a_word_ends_with_a_hyphen_that_is_seen() {
+        let word = |text: &str, bottom: f32| Word {
+            text: text.to_owned(),
+            rect: Rect { left: 0.0, bottom, right: 30.0, top: bottom + 10.0 },
+            size: 10.0,
+            bold: false,
+            monospaced: false,
+            direction: super::super::word::Direction::LeftToRight,
+            role: None,
+            link: None,
+        };
+        assert_eq!(cell_text(&[word("Non\u{ad}", 20.0)]), "Non-");
+        assert_eq!(cell_text(&[word("Non\u{ad}", 20.0), word("Negligent", 8.0)]), "Non-Negligent");
+        assert_eq!(cell_text(&[word("manslaugh\u{ad}", 20.0), word("ter", 8.0)]), "manslaughter");
     }
 
     /// Links stay within their letters, whatever happens to the hyphens between them.
