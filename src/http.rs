@@ -6,6 +6,7 @@
 //! Only this module and those below know status codes. It decides nothing about pages.
 
 mod answer;
+mod aside;
 mod batch;
 mod body;
 mod crawl;

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("EVENTMESH_LOG").unwrap_or_else(|_| EnvFilter::new(cli.log_level()));
     let spans = Spans::default();
     log(filter, cli.log_sink(), &spans);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(io_threads()).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "failed to start the runtime");
@@ -32,6 +32,12 @@ fn main() -> ExitCode {
     // A read of a file or of standard input cannot be interrupted and must not hold the process back.
     runtime.shutdown_background();
     code
+}
+
+/// Half as many threads as there are cores: what they do is to wait and to pass on. What computes has threads and processes of its
+/// own, one for each core, and each thread that is woken besides to look for work takes time from those.
+fn io_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
 /// A log that cannot be written must not end the work that it tells of.

@@ -214,8 +214,8 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
-    fn demand(&self, bytes: u64) -> Demand {
-        Demand::new(bytes, self.deadline).priority(self.priority).key(key_of(&self.page))
+    async fn demand(&self, bytes: u64, page: &Bytes) -> Result<Demand, Error> {
+        Ok(Demand::new(bytes, self.deadline).priority(self.priority).key(key_of(page).await?))
     }
 
     fn timing(&self, ran: Duration) -> Timing {
@@ -245,7 +245,7 @@ impl Work<'_> {
 
     /// The one place where HTML becomes a document.
     async fn document(&self, page: Bytes, hints: Hints, late: &Late<'_>) -> Result<Extracted, Error> {
-        let demand = Demand::new(page.len() as u64, self.deadline).priority(self.priority).key(key_of(&page));
+        let demand = self.demand(page.len() as u64, &page).await?;
         let waiting = self.inner.metrics.waiting(Stage::Extract, self.priority);
         let job = || {
             waiting.over();
@@ -339,9 +339,9 @@ impl Work<'_> {
     ) -> Result<Rendered, Error> {
         let browsers = self.inner.browsers.require()?;
         self.inner.metrics.renders(why);
-        let (key, brought) = match &source {
-            RenderSource::Url(url) => (key_of(url.as_bytes()), 0),
-            RenderSource::Html { html, .. } => (key_of(html), html.len() as u64),
+        let demand = match &source {
+            RenderSource::Url(url) => self.demand(browser::expected_bytes(0), &url.clone().into()).await?,
+            RenderSource::Html { html, .. } => self.demand(browser::expected_bytes(html.len() as u64), html).await?,
         };
         // What a browser asks a site for is held to the same manners.
         let mut turn = match &source {
@@ -365,7 +365,6 @@ impl Work<'_> {
             waiting.over();
             RenderJob { request: Arc::clone(&request), deadline: self.deadline }
         };
-        let demand = Demand::new(browser::expected_bytes(brought), self.deadline).priority(self.priority).key(key);
         let stage = debug_span!("render", why = why.label(), error = Empty);
         let rendered = browsers.pool.run(demand, job).instrument(stage.clone()).await;
         let rendered =
@@ -461,7 +460,7 @@ impl Work<'_> {
             }
         };
         let stage = debug_span!("extract", error = Empty);
-        let demand = self.demand(pdf::expected_bytes(self.page.len() as u64));
+        let demand = self.demand(pdf::expected_bytes(self.page.len() as u64), &self.page).await?;
         let run = pdf.pool.run(demand, job).instrument(stage.clone());
         tokio::pin!(run);
         let mut assembly = Assembly::default();
@@ -544,8 +543,19 @@ fn outcome(rendered: &Result<Rendered, Error>) -> Outcome {
 const PAGES: usize = 2;
 
 /// What a page is known by if it kills workers. The same in every run, so that logs can be compared.
-fn key_of(page: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    page.hash(&mut hasher);
-    hasher.finish()
+async fn key_of(page: &Bytes) -> Result<u64, Error> {
+    let key = |page: &Bytes| {
+        let mut hasher = DefaultHasher::new();
+        page.hash(&mut hasher);
+        hasher.finish()
+    };
+    if page.len() <= KNOWN_AT_ONCE {
+        return Ok(key(page));
+    }
+    let page = page.clone();
+    let known = tokio::task::spawn_blocking(move || key(&page)).await;
+    known.map_err(|error| Error::new(ErrorKind::Internal, "the page could not be looked at").caused_by(error))
 }
+
+/// Bytes of a page that is not worth a thread of its own to be known by.
+const KNOWN_AT_ONCE: usize = 1 << 20;

@@ -3,6 +3,8 @@
 //! The place for the last chunk is kept free from the beginning, so that it never waits for a slow reader, and a
 //! sender that is dropped without having ended its reply, by a panic or a kill, ends it with an error.
 
+mod written;
+
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -20,6 +22,8 @@ use tokio::time::Instant;
 use crate::cache::CacheStatus;
 use crate::error::{Error, ErrorKind};
 use crate::gate::RouteTaken;
+
+pub(crate) use self::written::write;
 
 /// Chunks in flight: the head, the way, the body and the end of a page.
 const CHUNKS: usize = 5;
@@ -53,9 +57,6 @@ pub struct Body {
     form: Form,
     cache: Option<CacheStatus>,
 }
-
-/// Bytes that a document's metadata, links and headings mostly take, as JSON.
-const DOCUMENT_REST: usize = 4 << 10;
 
 #[derive(Clone, Debug)]
 enum Form {
@@ -96,9 +97,11 @@ impl Body {
     /// If it cannot be written down: a fault of ours.
     pub fn json(&self) -> Result<Bytes, Error> {
         match &self.form {
-            Form::Document(document) => serde_json::to_vec(document)
-                .map(Bytes::from)
-                .map_err(|error| Error::new(ErrorKind::Internal, "the content cannot be written down").caused_by(error)),
+            Form::Document(document) => {
+                let mut json = Vec::new();
+                write(document, &mut json).map_err(unwritten)?;
+                Ok(json.into())
+            }
             Form::Json(json) => Ok(json.clone()),
         }
     }
@@ -107,17 +110,17 @@ impl Body {
     pub(crate) fn written_after(&self, mut before: Vec<u8>, after: &'static [u8]) -> Result<[Bytes; 3], Error> {
         match &self.form {
             Form::Document(document) => {
-                // Mostly enough, so that it does not move while it grows.
-                let text = document.text.len() + document.markdown.len() + document.html.as_ref().map_or(0, String::len);
-                before.reserve(text + text / 8 + DOCUMENT_REST);
-                serde_json::to_writer(&mut before, document)
-                    .map_err(|error| Error::new(ErrorKind::Internal, "the content cannot be written down").caused_by(error))?;
+                write(document, &mut before).map_err(unwritten)?;
                 before.extend_from_slice(after);
                 Ok([before.into(), Bytes::new(), Bytes::new()])
             }
             Form::Json(json) => Ok([before.into(), json.clone(), Bytes::from_static(after)]),
         }
     }
+}
+
+fn unwritten(error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Internal, "the content cannot be written down").caused_by(error)
 }
 
 /// What is known of a page once it has been found.
@@ -187,6 +190,35 @@ pub(crate) struct Parts {
     pub(crate) rendered: Option<Box<Rendered>>,
     pub(crate) extracts: Vec<(String, Document)>,
     pub(crate) timing: Timing,
+}
+
+impl Parts {
+    /// Bytes that have to be written down, as far as they are many.
+    pub(crate) fn size(&self) -> usize {
+        let body = match &self.body.form {
+            Form::Document(document) => texts(document) + document.pages.iter().map(page_texts).sum::<usize>(),
+            Form::Json(_) => 0,
+        };
+        let rendered = self.rendered.as_ref().map_or(0, |page| brought(page));
+        let extracts: usize = self.extracts.iter().map(|(_, document)| texts(document)).sum();
+        body + self.pages.iter().map(page_texts).sum::<usize>() + rendered + extracts
+    }
+}
+
+/// Bytes of the texts of a document.
+fn texts(document: &Document) -> usize {
+    document.markdown.len() + document.text.len() + document.html.as_ref().map_or(0, String::len)
+}
+
+/// Bytes of the texts of a page.
+fn page_texts(page: &Page) -> usize {
+    page.markdown.len() + page.text.len()
+}
+
+/// Bytes that a browser brought.
+fn brought(page: &Rendered) -> usize {
+    let pictures: usize = page.pictures.iter().map(|picture| picture.bytes.len()).sum();
+    page.html.len() + page.pdf.as_ref().map_or(0, Vec::len) + pictures
 }
 
 /// The answer to one request. Dropping it cancels the work.
@@ -343,14 +375,12 @@ pub(crate) struct Sent {
 impl Sent {
     /// `chunk` is there, `after` the beginning.
     fn see(&mut self, chunk: &Chunk, after: Duration) {
-        let texts =
-            |document: &Document| document.markdown.len() + document.text.len() + document.html.as_ref().map_or(0, String::len);
         let bytes = match chunk {
             // Nothing that was asked for yet, or nothing any more.
             Chunk::Head(_) | Chunk::Route(_) | Chunk::Done(_) | Chunk::Error(_) => return,
             Chunk::Page(page) => {
                 self.way = Passage::Pdf;
-                page.markdown.len() + page.text.len()
+                page_texts(page)
             }
             Chunk::Picture(part) => {
                 self.way = Passage::Pdf;
@@ -358,8 +388,7 @@ impl Sent {
             }
             Chunk::Rendered(page) => {
                 self.way = Passage::Rendered;
-                let pictures: usize = page.pictures.iter().map(|picture| picture.bytes.len()).sum();
-                page.html.len() + page.pdf.as_ref().map_or(0, Vec::len) + pictures
+                brought(page)
             }
             Chunk::Extract(_, document) => texts(document),
             Chunk::Body(body) => {

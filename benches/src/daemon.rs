@@ -23,7 +23,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Error;
-use crate::machine::process_cpu;
 use crate::pages::page;
 use crate::report::Report;
 use crate::stats::{micros, percentile};
@@ -230,62 +229,61 @@ async fn throughput(report: &mut Report, daemon: &Daemon, origin: SocketAddr) ->
     Ok(())
 }
 
-/// What a page costs that is sent along, beyond its extraction: under load, and one after the other, where every step of a page
-/// also wakes a thread that has gone to sleep.
+/// What a page costs that is sent along, beyond its extraction, which has threads of its own: under load, and one after the other,
+/// where every step of a page also wakes a thread that has gone to sleep.
 async fn cost(report: &mut Report, daemon: &Daemon) -> Result<(), Error> {
-    let engine = Engine::builder().start().await?;
+    // What it takes to receive the page and to send as much as the answer has, and nothing else.
+    let source: Bytes = page(SIZE, 1).into();
+    let handler = bare(&ask(daemon.address, "text/html", source.to_vec()).await?.body).await?;
     for callers in [4, 1] {
-        let mut beyond = Vec::new();
+        let mut rounds = Vec::new();
         for _ in 0..5 {
-            let cpu = daemon.cpu()?;
-            let asked = by_turns(callers, async |source: &Bytes, pages: u32| {
-                let mut connection = Connection::open(daemon.address).await?;
-                for _ in 0..pages {
-                    let answered = connection.ask("text/html", source).await?;
-                    if answered.status != 200 {
-                        return Err(format!("a page was answered with {}", answered.status).into());
-                    }
-                }
-                Ok(())
-            });
-            asked.await?;
-            let daemon = (daemon.cpu()? - cpu) / PAGES;
-            let cpu = process_cpu();
-            let asked = by_turns(callers, async |source: &Bytes, pages: u32| {
-                for _ in 0..pages {
-                    engine.extract(Request::bytes(source.clone())).document().await?;
-                }
-                Ok(())
-            });
-            asked.await?;
-            let engine = (process_cpu() - cpu) / PAGES;
-            beyond.push((micros(daemon) - micros(engine), micros(daemon), micros(engine)));
+            let readers = daemon.readers()?;
+            let all = cost_each(callers, daemon, &source).await?;
+            let now = daemon.readers()?;
+            if readers.len() != now.len() || !readers.keys().all(|reader| now.contains_key(reader)) {
+                // One was recycled, and has taken with it what it had spent.
+                continue;
+            }
+            let extraction = micros((now.values().sum::<Duration>() - readers.values().sum()) / PAGES);
+            rounds.push((all - extraction, all, extraction, cost_each(callers, &handler, &source).await?));
         }
-        beyond.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let (beyond, daemon, engine) = beyond[beyond.len() / 2];
+        rounds.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let (beyond, all, extraction, handler) = *rounds.get(rounds.len() / 2).ok_or("workers were recycled in every round")?;
         report.row([
             ("what", json!("a page that is sent along")),
             ("callers", json!(callers)),
-            ("daemon_cpu_us", json!(daemon)),
-            ("engine_cpu_us", json!(engine)),
+            ("rounds", json!(rounds.len())),
+            ("daemon_cpu_us", json!(all)),
+            ("extraction_cpu_us", json!(extraction)),
             ("beyond_us", json!(beyond)),
+            ("bare_handler_cpu_us", json!(handler)),
         ]);
         let how = if callers > 1 { "under load" } else { "one after the other" };
         report.at_most(&format!("CPU of a page that is sent along, {how}, beyond its extraction, µs"), beyond, 200.0);
     }
-    engine.shutdown(Duration::ZERO).await;
     Ok(())
 }
 
-/// Pages that are asked for to see what one costs.
-const PAGES: u32 = 1_500;
-
-/// Has `ask` done by so many callers at once, each with its share of the pages.
-async fn by_turns(callers: u32, ask: impl AsyncFn(&Bytes, u32) -> Result<(), Error>) -> Result<(), Error> {
-    let source: Bytes = page(SIZE, 1).into();
-    let asked = (0..callers).map(|_| ask(&source, PAGES / callers));
-    futures_util::future::try_join_all(asked).await.map(drop)
+/// Microseconds of CPU that a page costs whoever answers.
+async fn cost_each(callers: u32, of: &Daemon, source: &Bytes) -> Result<f64, Error> {
+    let before = of.cpu()?;
+    let asked = (0..callers).map(async |_| {
+        let mut connection = Connection::open(of.address).await?;
+        for _ in 0..PAGES / callers {
+            let answered = connection.ask("text/html", source).await?;
+            if answered.status != 200 {
+                return Err(Error::from(format!("a page was answered with {}", answered.status)));
+            }
+        }
+        Ok(())
+    });
+    futures_util::future::try_join_all(asked).await?;
+    Ok(micros((of.cpu()? - before) / PAGES))
 }
+
+/// Pages that are asked for to see what one costs.
+const PAGES: u32 = 3_000;
 
 /// Twice as much as can be done: those who are let in wait alike, the others are told at once.
 async fn saturation(report: &mut Report) -> Result<(), Error> {

@@ -34,21 +34,25 @@ const WORD: u8 = 4;
 
 impl Masks {
     fn of(block: &[u8; BLOCK]) -> Self {
-        // Without a branch and without a table, so that it is done for many bytes at once.
-        let kinds = block.map(|byte| {
-            let space = u8::from(byte == b' ') | u8::from(byte == b'\t') | u8::from(byte == b'\n');
-            let space = space | u8::from(byte == b'\r') | u8::from(byte == b'\x0c');
-            let letter = u8::from((byte | 0x20).wrapping_sub(b'a') < 26) | u8::from(byte.wrapping_sub(b'0') < 10);
-            let word = u8::from(byte.wrapping_sub(0xE3) < 7);
-            let start = (letter | u8::from(byte >= 0xC0)) & (word ^ 1);
-            (space * SPACE) | (start * START) | (word * WORD)
-        });
         let mut masks = Self { space: 0, start: 0, word: 0 };
-        for (at, eight) in kinds.as_chunks::<8>().0.iter().enumerate() {
-            let eight = u64::from_le_bytes(*eight);
-            masks.space |= bits(eight) << (at * 8);
-            masks.start |= bits(eight >> 1) << (at * 8);
-            masks.word |= bits(eight >> 2) << (at * 8);
+        // Without a branch for each byte and without a table, so that it is done for many at once.
+        if block.is_ascii() {
+            let kinds = block.map(|byte| (space(byte) * SPACE) | (letter(byte) * START));
+            for (at, eight) in eights(&kinds) {
+                masks.space |= bits(eight) << at;
+                masks.start |= bits(eight >> 1) << at;
+            }
+            return masks;
+        }
+        let kinds = block.map(|byte| {
+            let word = u8::from(byte.wrapping_sub(0xE3) < 7);
+            let start = (letter(byte) | u8::from(byte >= 0xC0)) & (word ^ 1);
+            (space(byte) * SPACE) | (start * START) | (word * WORD)
+        });
+        for (at, eight) in eights(&kinds) {
+            masks.space |= bits(eight) << at;
+            masks.start |= bits(eight >> 1) << at;
+            masks.word |= bits(eight >> 2) << at;
         }
         masks
     }
@@ -56,7 +60,18 @@ impl Masks {
     /// Goes on with this block; `inside` says whether a word has begun since the last space.
     fn add(&self, words: &mut usize, spaces: &mut usize, inside: &mut bool) {
         let no_space = !self.space;
+        *spaces += self.space.count_ones() as usize;
         let first = u64::from(*inside) & no_space & 1;
+        if self.word == 0 {
+            // From its first beginning on, a carry runs through what is no space and comes out in the space behind it, however
+            // many beginnings there are: one for each word.
+            let (sum, out) = no_space.overflowing_add(self.start);
+            let (sum, out_too) = sum.overflowing_add(first);
+            *inside = out | out_too;
+            // The word that goes on from before has been counted.
+            *words += (sum & self.space).count_ones() as usize + usize::from(*inside) - first as usize;
+            return;
+        }
         // Each beginning, carried on to the next space: by one place, by two, by four ...
         let mut flood = self.start | self.word | first;
         let mut open = no_space;
@@ -66,9 +81,24 @@ impl Masks {
         }
         let before = (flood << 1) & no_space | first;
         *words += (self.word.count_ones() + (self.start & !before).count_ones()) as usize;
-        *spaces += self.space.count_ones() as usize;
         *inside = flood >> 63 == 1;
     }
+}
+
+/// 1 for white space, 0 for all else.
+fn space(byte: u8) -> u8 {
+    let space = u8::from(byte == b' ') | u8::from(byte == b'\t') | u8::from(byte == b'\n');
+    space | u8::from(byte == b'\r') | u8::from(byte == b'\x0c')
+}
+
+/// 1 for letters and digits of ASCII, 0 for all else.
+fn letter(byte: u8) -> u8 {
+    u8::from((byte | 0x20).wrapping_sub(b'a') < 26) | u8::from(byte.wrapping_sub(b'0') < 10)
+}
+
+/// Eight bytes at a time, each with the place of its first.
+fn eights(kinds: &[u8; BLOCK]) -> impl Iterator<Item = (usize, u64)> {
+    kinds.as_chunks::<8>().0.iter().enumerate().map(|(at, eight)| (at * 8, u64::from_le_bytes(*eight)))
 }
 
 /// The lowest bit of each of eight bytes, as eight bits.

@@ -28,6 +28,8 @@ const SCRIPTS: usize = 64 << 10;
 const SCRIPT: usize = 16 << 10;
 /// Elements that are open at the same time and watched.
 const WATCHED: usize = 12;
+/// Bytes of the shortest name of an element that means something here.
+const SHORTEST: usize = 3;
 /// Texts that are no longer than this may say that something is being loaded.
 const SHORT: usize = 64;
 /// A document of more words asks for nothing and hides nothing.
@@ -93,12 +95,17 @@ impl<'p> Pass<'p> {
             }
         }
         let features = &mut self.features;
-        let (mut root, mut main) = (any(tag.name, signs::ROOT_NAMES), tag.is("main") || tag.is("article"));
+        // Most elements are a paragraph, a link, an item or a cell, and no name that matters is as short.
+        let named = tag.name.len() >= SHORTEST;
+        let mut root = named && any(tag.name, signs::ROOT_NAMES);
+        let mut main = named && (tag.is("main") || tag.is("article"));
         let body = tag.is("body") || tag.is("html");
         let mut source = false;
         let mut loads = false;
         for (name, value) in tag.attributes() {
-            if name.eq_ignore_ascii_case(b"id") {
+            if name.eq_ignore_ascii_case(b"href") {
+                // The commonest, which says nothing here.
+            } else if name.eq_ignore_ascii_case(b"id") {
                 root |= !body && (any(value, signs::ROOT_IDS) || starts(value, "single-spa-application"));
                 main |= !body && any(value, signs::MAIN_IDS);
             } else if name.eq_ignore_ascii_case(b"class") {
@@ -121,10 +128,12 @@ impl<'p> Pass<'p> {
                 features.served = true;
             }
         }
-        let fragment = ["turbo-frame", "include-fragment", "esi-include", "h-include"].iter().any(|name| tag.is(name));
-        features.fragments += u32::from(source && (loads || fragment));
+        let fragment = || ["turbo-frame", "include-fragment", "esi-include", "h-include"].iter().any(|name| tag.is(name));
+        features.fragments += u32::from(source && (loads || fragment()));
         features.hollow += u32::from(hollow && !signs::is_known(tag.name));
-        if tag.is("frame") {
+        if !named {
+            // None of the following.
+        } else if tag.is("frame") {
             features.frames += 1;
         } else if tag.is("meta") {
             self.meta(tag);

@@ -29,6 +29,9 @@ pub(super) struct Tag<'p> {
 /// Elements whose inside a reader does not see as text.
 const RAW: &[&[u8]] = &[b"script", b"style", b"noscript", b"template", b"title", b"textarea", b"svg", b"iframe", b"math"];
 
+/// Bytes of the shortest of their names.
+const SHORTEST_RAW: usize = 3;
+
 /// Bytes of one tag in which attributes are looked for; pictures that are written into them come after those that matter.
 const TAG: usize = 2048;
 
@@ -138,7 +141,8 @@ impl<'p> Iterator for Pieces<'p> {
                     let whole = whole.strip_suffix(b">").unwrap_or(whole);
                     let name = name_of(&whole[1..]);
                     let tag = Tag { name, inside: &whole[1 + name.len()..] };
-                    if !RAW.iter().any(|raw| name.eq_ignore_ascii_case(raw)) || whole.ends_with(b"/") && tag.is("svg") {
+                    let raw = name.len() >= SHORTEST_RAW && RAW.iter().any(|raw| name.eq_ignore_ascii_case(raw));
+                    if !raw || whole.ends_with(b"/") && tag.is("svg") {
                         return Some(Piece::Open(tag));
                     }
                     let body = end_of_raw(self.rest, name);

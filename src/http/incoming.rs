@@ -9,6 +9,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap};
 use serde::de::DeserializeOwned;
 
 use super::Api;
+use super::aside::aside;
 use super::body::{ExtractBody, ScreenshotBody, json};
 use super::problem::{HttpFailure, Problem};
 use super::steady::{QUIET, Steady, is_stalled};
@@ -18,7 +19,7 @@ use super::steady::{QUIET, Steady, is_stalled};
 pub(crate) struct Incoming<T>(pub(crate) T);
 
 /// What can be made of a body that is no JSON.
-pub(crate) trait FromSource: DeserializeOwned + Send {
+pub(crate) trait FromSource: DeserializeOwned + Send + 'static {
     /// With a file instead of an address; `None` where a file makes no sense.
     fn with_file(self, file: Bytes, content_type: Option<&str>) -> Option<Self>;
     /// Saying nothing.
@@ -55,7 +56,10 @@ impl<T: FromSource> FromRequest<Api> for Incoming<T> {
         let limit = api.inner.max_body;
         let content_type = essence(request.headers());
         match content_type.as_deref() {
-            None | Some("application/json" | "") => json(&whole(request, limit).await?).map(Self),
+            None | Some("application/json" | "") => {
+                let bytes = whole(request, limit).await?;
+                aside(bytes.len(), move || json(&bytes)).await?.map(Self)
+            }
             Some("multipart/form-data") => form(request, limit).await.map(Self),
             Some("text/html" | "application/xhtml+xml" | "application/pdf" | "application/octet-stream") => {
                 let said = full_type(request.headers());
@@ -144,14 +148,15 @@ async fn form<T: FromSource>(request: Request, limit: usize) -> Result<T, Proble
 #[derive(Debug)]
 pub(crate) struct Written<T>(pub(crate) T, pub(crate) Bytes);
 
-impl<T: DeserializeOwned> FromRequest<Api> for Written<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest<Api> for Written<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
         match essence(request.headers()).as_deref() {
             None | Some("application/json" | "") => {
                 let bytes = whole(request, api.inner.max_body).await?;
-                Ok(Self(json(&bytes)?, bytes))
+                let read = bytes.clone();
+                Ok(Self(aside(bytes.len(), move || json(&read)).await??, bytes))
             }
             Some(other) => {
                 Err(Problem::http(HttpFailure::MediaType, format!("{other} is not known here; there is application/json")))

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::answer::{AnswerBody, Format, picture, whole};
+use super::aside::aside;
 use super::body::{ExtractBody, RenderWhen, ScreenshotBody};
 use super::incoming::Incoming;
 use super::keys::Key;
@@ -116,11 +117,14 @@ async fn answered(
     let format = Format::negotiated(headers)?;
     body.with_html |= format == Format::Html;
     let session = body.session.take();
-    let request = with_session(api, key.map(|key| &key.0), session.as_deref(), body.request()?)?;
+    // Base64 is all that there is much of.
+    let request = aside(body.data.as_ref().map_or(0, String::len), move || body.request()).await??;
+    let request = with_session(api, key.map(|key| &key.0), session.as_deref(), request)?;
     match format {
         Format::Ndjson | Format::Events => Ok(streamed(api.inner.engine.extract(request.stream_pages()), format)),
         Format::Json | Format::Markdown | Format::Text | Format::Html => {
-            whole(api.inner.engine.extract(request).parts().await?, format)
+            let parts = api.inner.engine.extract(request).parts().await?;
+            aside(parts.size(), move || whole(parts, format)).await?
         }
     }
 }

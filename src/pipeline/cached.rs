@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use eventmesh_actors::spawn_named;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
@@ -22,7 +22,7 @@ use crate::engine::Inner;
 use crate::error::{Error, ErrorKind};
 use crate::gate::RouteTaken;
 use crate::render::RenderOptions;
-use crate::reply::{Body, Chunk, Head, Reply, ReplySender, Timing};
+use crate::reply::{Body, Chunk, Head, Reply, ReplySender, Timing, write};
 use crate::request::{Request, Source};
 
 /// How a request is answered from what is kept.
@@ -235,12 +235,13 @@ impl Kept {
             route,
         };
         let found = serde_json::to_vec(&found).map_err(unwritten)?;
-        let mut writer = BytesMut::new();
-        writer.put_u32(u32::try_from(found.len()).unwrap_or(0));
-        writer.put_slice(&found);
-        let mut writer = writer.writer();
-        serde_json::to_writer(&mut writer, document).map_err(unwritten)?;
-        Ok(writer.into_inner().freeze())
+        let mut written = Vec::new();
+        written.put_u32(u32::try_from(found.len()).unwrap_or(0));
+        written.put_slice(&found);
+        write(document, &mut written).map_err(unwritten)?;
+        // It is kept, and counted by what is in it.
+        written.shrink_to_fit();
+        Ok(written.into())
     }
 
     fn of(body: &Bytes) -> Result<Self, Error> {

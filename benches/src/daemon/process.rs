@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "what is measured is started as its users start it")]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
@@ -72,6 +75,21 @@ impl Daemon {
         Ok(Duration::from_millis(ticks * 10))
     }
 
+    /// CPU time so far of each of the threads that read pages, by its number.
+    pub(super) fn readers(&self) -> Result<BTreeMap<String, Duration>, Error> {
+        let mut readers = BTreeMap::new();
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let task = task?;
+            if !std::fs::read_to_string(task.path().join("comm"))?.starts_with("wasm/") {
+                continue;
+            }
+            let spent = std::fs::read_to_string(task.path().join("schedstat"))?;
+            let nanos = spent.split(' ').next().and_then(|nanos| nanos.parse().ok()).ok_or("no time on a core")?;
+            readers.insert(task.file_name().to_string_lossy().into_owned(), Duration::from_nanos(nanos));
+        }
+        Ok(readers)
+    }
+
     /// Resident memory, of the process alone, in bytes.
     pub(super) fn resident(&self) -> Result<u64, Error> {
         let pages: u64 = self.stat()?.get(21).and_then(|pages| pages.parse().ok()).ok_or("no resident size")?;
@@ -117,8 +135,12 @@ pub(super) fn serve_bare() -> bool {
         tokio::runtime::Runtime::new()?.block_on(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             println!("{}", listener.local_addr()?);
-            let answer = move |_: axum::Json<Value>| {
-                std::future::ready(([(axum::http::header::CONTENT_TYPE, "application/json")], body.clone()))
+            // JSON is read, as whoever answers must; a page is only taken in.
+            let answer = async move |headers: HeaderMap, sent: Bytes| {
+                if headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json") {
+                    serde_json::from_slice::<Value>(&sent).map_err(|_| StatusCode::BAD_REQUEST)?;
+                }
+                Ok::<_, StatusCode>(([(CONTENT_TYPE, "application/json")], body.clone()))
             };
             axum::serve(listener, Router::new().route("/v1/extract", post(answer))).await?;
             Ok(())
