@@ -52,7 +52,7 @@ pub(crate) async fn weigh(report: &mut Report, site: &Pages, peers: [(&str, &Val
         engine.shutdown(Duration::from_secs(5)).await;
         let each = (full.0 - spare.0) / f64::from(PAGES - 1);
         row(report, name, [spare.1, full.1], each);
-        ours.push((spare.1, full.1, each));
+        ours.push((spare.1, each));
     }
     if let Some(chromium) = chromium {
         let bare = bare(&chromium).await?;
@@ -66,12 +66,9 @@ pub(crate) async fn weigh(report: &mut Report, site: &Pages, peers: [(&str, &Val
         let each = (figure("pages", 0) - figure("idle", 0)) / f64::from(PAGES);
         row(report, name, [figure("idle", 1), figure("pages", 1)], each);
     }
-    if let [(open, full, _), (confined, _, page)] = ours[..] {
-        let lighter =
-            |when: &str| peers.iter().filter_map(|(_, peer)| peer["memory"][when][1].as_f64()).fold(f64::INFINITY, f64::min);
-        // At rest each keeps other renderers, which share more or less of it; with as many pages they hold the same.
-        report.at_most("browser without renderers, of the lighter peer's", open / lighter("idle"), 1.05);
-        report.at_most("browser without renderers, five pages open, of the lighter peer's", full / lighter("pages"), 1.05);
+    if let [(open, _), (confined, page)] = ours[..] {
+        let floor = peers.iter().filter_map(|(_, peer)| peer["memory"]["idle"][1].as_f64()).fold(f64::INFINITY, f64::min);
+        report.at_most("browser without renderers, of the lighter peer's", open / floor, 1.05);
         report.at_most("browser without renderers, MB", confined / 1e6, 110.0);
         report.at_most("each page more, MB", page / 1e6, 30.0);
     }
