@@ -30,6 +30,8 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+
 pub use self::answer::{Answer, Fetched, Unanswered};
 pub use self::counters::{Counts, Outcome, Tier};
 pub use self::disk::{DiskConfig, OpenError};
@@ -182,6 +184,10 @@ impl<E> Cache<E> {
                 let entry = Entry { content: Content::Document, freshness: Arc::new(freshness), body };
                 Ok(Answer::of(&entry, Way::Forward { why, status: None, stored: false, collapsed: false }, None, now))
             }
+            Fetched::Makeshift { body, at } => {
+                let way = Way::Forward { why, status: None, stored: false, collapsed: false };
+                Ok(Answer::of(&makeshift(body, at), way, None, now))
+            }
             Fetched::NotModified(_) => Err(Unanswered::NothingToConfirm),
             Fetched::Failed { error, .. } => Err(Unanswered::Failed(Arc::new(error))),
         }
@@ -206,26 +212,36 @@ impl<E> Cache<E> {
         let mut fetch = Some(fetch);
         let mut private = None;
         let mut overtaken = false;
-        let lead = async {
-            // Another flight may have landed since.
-            let latest = self.0.store.get(key).await;
-            if let (Verdict::Hit, Some((entry, _))) = (verdict(latest.as_ref(), directives, now), &latest) {
-                overtaken = true;
-                return Landed::Entry { entry: entry.clone(), confirmed: false, stored: true };
-            }
-            let stale = latest.map(|(entry, _)| entry);
-            match fetch.take() {
-                Some(fetch) => {
-                    let fetched = fetch(stale.as_ref().and_then(Entry::conditions)).await;
-                    let (landed, own) = self.settle(key, stale.as_ref(), fetched).await;
-                    private = own;
-                    landed
+        let (landed, role) = loop {
+            let lead = async {
+                // Another flight may have landed since.
+                let latest = self.0.store.get(key).await;
+                if let (Verdict::Hit, Some((entry, _))) = (verdict(latest.as_ref(), directives, now), &latest) {
+                    overtaken = true;
+                    return Landed::Entry { entry: entry.clone(), confirmed: false, stored: true };
                 }
-                // It is polled once, so there is one.
-                None => Landed::Private,
+                let stale = latest.map(|(entry, _)| entry);
+                match fetch.take() {
+                    Some(fetch) => {
+                        let fetched = fetch(stale.as_ref().and_then(Entry::conditions)).await;
+                        let (landed, own) = self.settle(key, stale.as_ref(), fetched).await;
+                        private = own;
+                        landed
+                    }
+                    // Whoever leads has not done so before, so there is one.
+                    None => Landed::Private { stays: true },
+                }
+            };
+            let (landed, role) = self.0.flights.join(key).fly(lead).await;
+            match &landed {
+                // Another's deadline, or the door that was closed to it, is not this one's: those that waited fly once more, and
+                // one of them leads. Each round takes the fetch of one caller, so that there are no more than callers.
+                Landed::Failed { failure, .. } if failure.is_own() && role == Role::Follower => {}
+                Landed::Entry { .. } | Landed::Private { .. } | Landed::Failed { .. } | Landed::NothingToConfirm => {
+                    break (landed, role);
+                }
             }
         };
-        let (landed, role) = self.0.flights.join(key).fly(lead).await;
         let collapsed = role == Role::Follower || overtaken;
         let tier = found.as_ref().map_or(Tier::Source, |(_, tier)| *tier);
         let forwarded = |status, stored| Way::Forward { why, status, stored, collapsed };
@@ -239,7 +255,7 @@ impl<E> Cache<E> {
                 self.0.counters.count(tier, outcome);
                 Ok(Answer::of(&entry, forwarded(confirmed.then_some(304), stored), None, now))
             }
-            Landed::Private => {
+            Landed::Private { .. } => {
                 self.0.counters.count(Tier::Source, Outcome::Miss);
                 match (private, fetch.take()) {
                     (Some(entry), _) => Ok(Answer::of(&entry, forwarded(None, false), None, now)),
@@ -276,6 +292,7 @@ impl<E> Cache<E> {
             Fetched::Document { body, freshness } => {
                 (Entry { content: Content::Document, freshness: Arc::new(freshness), body }, false)
             }
+            Fetched::Makeshift { body, at } => return (Landed::Private { stays: true }, Some(makeshift(body, at))),
             Fetched::NotModified(confirmed) => match stale.filter(|stale| stale.conditions().is_some()) {
                 Some(stale) => {
                     let freshness = stale.freshness.renewed_by(&confirmed);
@@ -299,7 +316,7 @@ impl<E> Cache<E> {
         };
         if !entry.freshness.storable {
             store.remove(key).await;
-            return (Landed::Private, Some(entry));
+            return (Landed::Private { stays: false }, Some(entry));
         }
         let stored = store.put(key, &entry).await;
         (Landed::Entry { entry, confirmed, stored }, None)
@@ -316,6 +333,11 @@ impl<E> fmt::Debug for Cache<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache").field("counts", &self.counts()).field("flights", &self.0.flights).finish()
     }
+}
+
+/// What one caller gets once.
+fn makeshift(body: Bytes, at: UnixTime) -> Entry {
+    Entry { content: Content::Document, freshness: Arc::new(Freshness::over(at)), body }
 }
 
 fn verdict(found: Option<&(Entry, Tier)>, directives: &Directives, now: UnixTime) -> Verdict {

@@ -129,7 +129,7 @@ struct EngineArgs {
     /// given more than once
     #[arg(long, value_name = "CIDR", value_parser = network)]
     allow_net: Vec<IpNet>,
-    /// Asks a site for nothing that its robots.txt does not allow; serve does so anyway
+    /// Asks a site for nothing that its robots.txt does not allow; serve and batch do so anyway
     #[arg(long)]
     robots: bool,
     /// Directory for compiled code, readable and writable by nobody else [default: the user's cache directory]
@@ -137,14 +137,30 @@ struct EngineArgs {
     cache_dir: Option<PathBuf>,
 }
 
+/// What a command is to the sites that it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Visitor {
+    /// It asks for what somebody wants to see.
+    Person,
+    /// It asks for many pages.
+    Robot,
+}
+
 impl EngineArgs {
     /// The settings of an engine: those of a file that was named, of the environment, and of these flags.
     fn config(&self) -> Result<Config, Exit> {
+        self.config_of(Visitor::Person)
+    }
+
+    fn config_of(&self, visitor: Visitor) -> Result<Config, Exit> {
         let loaded = self.sources()?.load().map_err(Exit::usage)?;
         let said = loaded.is_set("fetch.robots");
         let mut config = loaded.settings.engine;
-        // Whoever asks for one page is no robot, unless they say so.
-        config.fetch.robots &= said;
+        match visitor {
+            // Whoever asks for one page is no robot, unless they say so.
+            Visitor::Person => config.fetch.robots &= said,
+            Visitor::Robot => {}
+        }
         // What ends with its answer has nobody to keep anything for.
         config.cache.memory = 0;
         config.control_groups = false;

@@ -15,16 +15,17 @@ use eventmesh_actors::{MemorySource, ResidentCode, spawn_named};
 use futures_util::future::OptionFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::config::{Changes, Settings, Unsound};
 use crate::engine::{Engine, StartError};
 use crate::error::ErrorKind;
 use crate::fetch::FetcherError;
-use crate::http::{Api, Door, Keys, KeysError, Later, Ops, Order, Server, ServerLimits};
+use crate::http::{Api, BodyLimits, Door, Keys, KeysError, Later, Ops, Order, Server, ServerLimits};
 use crate::jobs::{self, Items, Jobs, JobsConfig, JobsError, Runner, Sender, WebhookSecret};
 use crate::observe::{Exporter, Metrics, OtlpConfig, Spans};
-use crate::queue::QueueLimits;
+use crate::queue::{QueueError, QueueLimits};
 use crate::request::Request;
 use crate::systemd;
 use liveness::{Liveness, Patience, Sight};
@@ -41,6 +42,9 @@ pub struct DaemonConfig {
     pub keys: Option<PathBuf>,
     /// Bytes of a request's body. Default 48 MiB: the largest page, in Base64.
     pub max_body: usize,
+    /// Bytes of all bodies that are on their way in or being answered at one time; more are sent away. Default 256 MiB: five of
+    /// the largest, or thousands of usual ones.
+    pub bodies: usize,
     /// Connections at once; more wait outside. Default 4,096: two requests each are more than are ever admitted.
     pub connections: usize,
     /// How long a client may take to send its headers, and a connection may rest. Default 30 s.
@@ -50,7 +54,7 @@ pub struct DaemonConfig {
     /// How long answers that are on their way at shutdown may take. Default 30 s: the time of a request.
     pub drain: Duration,
     /// Where jobs are kept. Default: where the service manager says, else the user's state directory; if that cannot be used,
-    /// there are no jobs. One that is named must be usable.
+    /// there are no jobs. One that is named, here or by the service manager, must be usable.
     pub state: Option<PathBuf>,
     /// How much the journal of jobs may hold. Default: the queue's own, and ten lost runs of a job: a kill takes all jobs with it
     /// that are at work, whatever it was for.
@@ -70,6 +74,7 @@ impl Default for DaemonConfig {
             ops_listen: "127.0.0.1:7801".to_owned(),
             keys: None,
             max_body: 48 << 20,
+            bodies: 256 << 20,
             connections: 4_096,
             head: Duration::from_secs(30),
             head_bytes: 64 << 10,
@@ -95,6 +100,10 @@ impl DaemonConfig {
         };
         check(!self.listen.is_empty(), "daemon.listen must name at least one address, or nobody could ask for anything");
         check(self.max_body >= 1 << 10, "daemon.max_body must be at least 1 KiB");
+        check(
+            self.bodies >= self.max_body,
+            "daemon.bodies must be at least daemon.max_body, or the largest body would never be taken",
+        );
         check((1..=65_536).contains(&self.connections), "daemon.connections must be 1 to 65536");
         check(self.head_bytes >= 8 << 10, "daemon.head_bytes must be at least 8 KiB");
         check(!self.head.is_zero(), "daemon.head must be longer than nothing");
@@ -119,8 +128,8 @@ pub(crate) enum DaemonError {
         "{address} can be reached from other machines, and there are no keys: everybody could ask for everything. Name a file of keys (--keys; `eventmesh keys new NAME` writes one), or listen at 127.0.0.1"
     )]
     Open { address: String },
-    #[error("the secret of webhooks cannot be read from {}: {why}", path.display())]
-    Secret { path: PathBuf, why: String },
+    #[error("{why}")]
+    Secret { why: String },
     #[error("signals cannot be waited for: {0}")]
     Signals(std::io::Error),
     #[error("the jobs cannot be kept: {0}")]
@@ -133,12 +142,16 @@ pub(crate) enum DaemonError {
     Engine(#[from] StartError),
     #[error("the workers have failed too often and were given up: {why}")]
     Down { why: String },
+    #[error("nothing works on jobs any more: {why}; the next start opens the journal again, with all that was accepted")]
+    JobsEnded { why: String },
 }
 
 /// Orders that wait.
 const ORDERS: usize = 8;
 /// How often the daemon looks whether it gets anything done, where no service manager says how often.
 const LOOK: Duration = Duration::from_secs(10);
+/// How far past its deadline a request may be at work: it is ended there, which takes a moment if much is to be done.
+const OVERDUE: Duration = Duration::from_secs(60);
 /// How long a page of our own may take.
 const CANARY: Duration = Duration::from_secs(5);
 /// What jobs may take beyond the drain until they are given back.
@@ -166,7 +179,7 @@ pub(crate) async fn run(
     let mut running = settings.clone();
     let Settings { engine: config, mut daemon } = settings;
     if let Some(path) = &daemon.webhook_secret {
-        daemon.jobs.webhook_secret = Some(secret(path).map_err(|why| DaemonError::Secret { path: path.clone(), why })?);
+        daemon.jobs.webhook_secret = Some(secret(path).map_err(|why| DaemonError::Secret { why })?);
     }
     let keys = daemon.keys.as_deref().map_or_else(|| Ok(Keys::none()), Keys::read)?;
     let doors = doors(&daemon, &keys).await?;
@@ -176,7 +189,6 @@ pub(crate) async fn run(
         return Err(DaemonError::Open { address: ops_door.told() });
     }
     let mut signals = Signals::new().map_err(DaemonError::Signals)?;
-    let deadline = config.deadline;
     let jobs = jobs(&daemon).await?;
     let user_agent = config.fetch.user_agent.clone();
     let engine = Engine::builder().config(config).memory(Arc::clone(&memory)).start().await?;
@@ -189,7 +201,8 @@ pub(crate) async fn run(
 
     let (addresses, ops_address) = (doors.iter().map(Door::told).collect::<Vec<_>>(), ops_door.told());
     let limits = ServerLimits { connections: daemon.connections, head: daemon.head, head_bytes: daemon.head_bytes };
-    let api = Api::new(engine.clone(), keys, Arc::clone(&metrics), daemon.max_body, later);
+    let bodies = BodyLimits { each: daemon.max_body, all: daemon.bodies };
+    let api = Api::new(engine.clone(), keys, Arc::clone(&metrics), bodies, later);
     let server = Server { doors, router: api.router(), limits };
     let (open, is_open) = watch::channel(true);
     let (orders, mut ordered) = mpsc::channel(ORDERS);
@@ -199,11 +212,11 @@ pub(crate) async fn run(
     let (ops_stop, ops_stopped) = watch::channel(false);
     let ops_serving = spawn_named("ops", ops_server.run(until(ops_stopped, true), Duration::from_secs(1)));
     let mut serving = spawn_named("api", server.run(until(is_open, false), daemon.drain));
-    let jobs_running = runner.map(|runner| spawn_named("jobs", runner.run()));
+    let mut jobs_running = runner.map(|runner| spawn_named("jobs", runner.run()));
 
     systemd::ready(&format!("serving at {}", addresses.join(", ")));
     told(&addresses, &ops_address);
-    let mut look = Look::new(&engine, deadline, memory);
+    let mut look = Look::new(&engine, memory);
     let why = loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -214,7 +227,13 @@ pub(crate) async fn run(
                 Order::Drain => break None,
                 Order::Reload => reload(&api, &mut running, reread).await,
             },
-            exit = engine.down() => break Some(exit.to_string()),
+            exit = engine.down() => break Some(DaemonError::Down { why: exit.to_string() }),
+            Some(ended) = OptionFuture::from(jobs_running.as_mut()) => {
+                jobs_running = None;
+                let why = why_ended(ended);
+                tracing::error!(why, "nothing works on jobs any more: the daemon ends, to be started again");
+                break Some(DaemonError::JobsEnded { why });
+            }
             stuck = look.next(&engine) => {
                 // What was known before does not matter any more.
                 drop(alive.send_replace(stuck));
@@ -233,10 +252,10 @@ pub(crate) async fn run(
         // Whoever asks twice means it.
         Asked::Stop = signals.next() => false,
     };
-    if let (Ok(jobs), Some(running)) = (&jobs, jobs_running) {
+    if let Ok(jobs) = &jobs {
         // They are given back by now, or soon: whoever asked twice does not wait for that.
         let patience = if finished { GIVE_BACK } else { Duration::ZERO };
-        if timeout(patience, running).await.is_err() {
+        if timeout(patience, OptionFuture::from(jobs_running)).await.is_err() {
             tracing::warn!("jobs at work were not given back; each has lost a run");
         }
         jobs.close().await;
@@ -246,25 +265,42 @@ pub(crate) async fn run(
     let last_spans = exporting.map(|exporting| exporting.end(if finished { LAST_SPANS } else { Duration::ZERO }));
     ops_stop.send_replace(true);
     let _ = tokio::join!(timeout(Duration::from_secs(2), ops_serving), OptionFuture::from(last_spans));
-    why.map_or(Ok(()), |why| Err(DaemonError::Down { why }))
+    why.map_or(Ok(()), Err)
 }
 
-/// The secret in a file.
-fn secret(path: &Path) -> Result<WebhookSecret, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    text.trim().parse()
+/// Why nobody works on jobs any more, although nobody has said that it should end.
+fn why_ended(ended: Result<Option<Result<(), QueueError>>, JoinError>) -> String {
+    match ended {
+        Ok(Some(Err(failed))) => match std::error::Error::source(&failed) {
+            Some(source) => format!("{failed} ({source})"),
+            None => failed.to_string(),
+        },
+        Ok(Some(Ok(()))) => "it has ended by itself".to_owned(),
+        Ok(None) => "it has crashed, as the log says".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// The secret of webhooks in a file.
+pub(crate) fn secret(path: &Path) -> Result<WebhookSecret, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+    let parsed = text.and_then(|text| text.trim().parse());
+    parsed.map_err(|why| format!("the secret of webhooks cannot be read from {}: {why}", path.display()))
 }
 
 /// The jobs, or why there are none. A directory that was named must be usable; one that was not named may not be.
 async fn jobs(daemon: &DaemonConfig) -> Result<Result<Jobs, Arc<str>>, DaemonError> {
-    let directory = daemon.state.clone().or_else(jobs::of_user).ok_or(JobsError::Nowhere);
+    // Without the jobs of the directory that was named, whoever had some accepted would be told that there are none.
+    let named = daemon.state.clone().or_else(jobs::of_manager);
+    let must_be_usable = named.is_some();
+    let directory = named.or_else(jobs::of_user).ok_or(JobsError::Nowhere);
     let opened = match directory {
         Ok(directory) => Jobs::open(&directory, daemon.queue.clone(), daemon.jobs.clone()).await,
         Err(nowhere) => Err(nowhere),
     };
     match opened {
         Ok(jobs) => Ok(Ok(jobs)),
-        Err(error) if daemon.state.is_some() => Err(error.into()),
+        Err(error) if must_be_usable => Err(error.into()),
         Err(error) => {
             tracing::warn!(%error, "there are no jobs");
             Ok(Err(error.to_string().into()))
@@ -365,17 +401,12 @@ struct Look {
 }
 
 impl Look {
-    fn new(engine: &Engine, deadline: Duration, memory: Arc<dyn MemorySource>) -> Self {
+    fn new(engine: &Engine, memory: Arc<dyn MemorySource>) -> Self {
         let watchdog = systemd::watchdog();
         let every = watchdog.map_or(LOOK, |within| (within / 3).min(LOOK));
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let patience = Patience {
-            // Every request ends by its deadline, or is ended.
-            requests: deadline.max(engine.config().deadline) * 2 + Duration::from_secs(30),
-            governor: engine.config().governor.interval * 20 + LOOK * 2,
-            strikes: 3,
-        };
+        let patience = Patience { requests: OVERDUE, governor: engine.config().governor.interval * 20 + LOOK * 2, strikes: 3 };
         Self {
             ticks,
             began: Instant::now(),
@@ -416,7 +447,7 @@ impl Look {
         self.canaries += u64::from(canary.is_some());
         let progress = engine.progress();
         self.ended = progress.ended.saturating_sub(self.canaries);
-        let sight = Sight { ended: self.ended, at_work: progress.at_work, looks: progress.looks, canary };
+        let sight = Sight { ended: self.ended, overdue: progress.overdue, looks: progress.looks, canary };
         let alive = self.liveness.look(self.began.elapsed(), sight).map_err(|stuck| stuck.to_string());
         match &alive {
             Ok(()) if self.watched => {

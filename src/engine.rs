@@ -80,8 +80,9 @@ pub(crate) struct Inner {
 
 impl Inner {
     /// Lets in what is done on the engine's own account.
-    pub(crate) fn enter(&self) -> Result<Permit, Error> {
-        self.admission.enter()
+    pub(crate) fn enter(&self, deadline: Instant) -> Result<Permit, Error> {
+        // Nobody waits for that.
+        self.admission.enter(Priority::Batch, deadline)
     }
 
     /// Waits until requests are to be given up.
@@ -309,7 +310,8 @@ impl Engine {
     pub fn extract(&self, request: Request) -> Reply {
         let (sender, mut reply) = Reply::new();
         let asked = self.inner.metrics.asked();
-        match self.withstand(request.priority).and_then(|()| self.inner.admission.enter()) {
+        let (priority, deadline) = (request.priority, Instant::now() + pipeline::within(&request, &self.inner.config));
+        match self.withstand(priority).and_then(|()| self.inner.admission.enter(priority, deadline)) {
             Err(error) => {
                 let result = Err(error);
                 asked.ended(&result, sender.sent());
@@ -329,10 +331,11 @@ impl Engine {
     /// Gets what is at `url` as it is, within the limits of pages and requests.
     pub(crate) async fn fetch(&self, url: String, priority: Priority) -> Result<Page, Error> {
         self.withstand(priority)?;
-        let permit = self.inner.admission.enter()?;
         let within = self.inner.config.deadline;
+        let deadline = Instant::now() + within;
+        let permit = self.inner.admission.enter(priority, deadline)?;
         let late = |_| Error::new(ErrorKind::Deadline, format!("the request was not done within {within:?}"));
-        let terms = Terms { deadline: Instant::now() + within, robots: self.inner.config.fetch.robots, session: None };
+        let terms = Terms { deadline, robots: self.inner.config.fetch.robots, session: None };
         match timeout(within, self.inner.fetcher.get(Source::Url(url), permit, None, &terms)).await.map_err(late)?? {
             Got::Page(page) => Ok(page),
             Got::NotModified(_) => Err(Error::new(ErrorKind::SourceUnreadable, "nothing was known, and nothing has changed")),
@@ -437,10 +440,15 @@ impl Engine {
         }
     }
 
-    /// Whether anything gets done, in numbers that only ever grow while it does.
+    /// Whether anything gets done: numbers that only ever grow while it does, and how late the latest request is.
     pub(crate) fn progress(&self) -> Progress {
         let admitted = self.inner.admission.admitted();
-        Progress { ended: admitted.ended, at_work: admitted.requests, looks: self.inner.governor.snapshot().looks }
+        Progress {
+            ended: admitted.ended,
+            at_work: admitted.requests,
+            overdue: self.inner.admission.overdue(Instant::now()),
+            looks: self.inner.governor.snapshot().looks,
+        }
     }
 
     /// Replaces the child in `slot` of the pool called `pool`, losing nothing. `None` if there is no such pool, `false` if

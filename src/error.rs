@@ -135,6 +135,31 @@ impl fmt::Display for ErrorKind {
     }
 }
 
+/// A part of the work on a request that takes time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum During {
+    /// Getting the page.
+    Fetch,
+    /// Waiting for whoever works on it.
+    Pool,
+    /// Working on it.
+    Extract,
+}
+
+impl During {
+    /// The part that somebody is at who is `doing` this, as it is told to people.
+    pub(crate) fn doing(doing: &str) -> Self {
+        let begins = |with: &[&str]| with.iter().any(|with| doing.starts_with(with));
+        if begins(&["being fetched", "being looked up", "waiting for its turn at the host"]) {
+            Self::Fetch
+        } else if begins(&["waiting for a worker", "waiting for a browser"]) {
+            Self::Pool
+        } else {
+            Self::Extract
+        }
+    }
+}
+
 /// A failed request. Displays as what, why and what to do; what else is known stays in the source chain.
 #[derive(Clone, Debug)]
 pub struct Error {
@@ -142,12 +167,13 @@ pub struct Error {
     message: String,
     retry_after: Option<Duration>,
     upstream: Option<u16>,
+    during: Option<During>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, upstream: None, source: None }
+        Self { kind, message: message.into(), retry_after: None, upstream: None, during: None, source: None }
     }
 
     pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -167,6 +193,17 @@ impl Error {
     pub(crate) fn upstream(mut self, status: u16) -> Self {
         self.upstream = Some(status);
         self
+    }
+
+    /// It happened during this part of the work.
+    pub(crate) fn during(mut self, part: During) -> Self {
+        self.during = Some(part);
+        self
+    }
+
+    /// The part of the work that it happened during, if that is known and not always the same.
+    pub(crate) fn part(&self) -> Option<During> {
+        self.during
     }
 
     /// The status that the source's server has answered with, if that is what went wrong.

@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use eventmesh_actors::Priority;
 use flate2::bufread::GzDecoder;
 use http_body_util::Empty;
 use hyper::body::{Body, Incoming};
@@ -406,7 +407,7 @@ fn unreachable(address: &str, error: impl StdError + Send + Sync + 'static) -> E
 /// A file as an engine would read it, for whoever sends it to one.
 pub(crate) async fn read(path: PathBuf, limit: u64) -> Result<Vec<u8>, Error> {
     blocking(move || {
-        let mut permit = Admission::new(1, u64::MAX, EngineMetrics::new()).enter()?;
+        let mut permit = Admission::new(1, u64::MAX, EngineMetrics::new()).enter(Priority::Interactive, Instant::now())?;
         read_file(&path, limit, &mut permit)
     })
     .await?

@@ -17,10 +17,12 @@ mod jobs;
 mod keys;
 mod later;
 mod ops;
+mod origin;
 mod prefer;
 mod problem;
 mod prompt;
 mod quota;
+mod room;
 mod routes;
 mod server;
 mod sessions;
@@ -50,6 +52,7 @@ pub(crate) use server::{Door, Server, ServerLimits};
 use crate::engine::Engine;
 use crate::observe::Metrics;
 use crate::sessions::{SessionLimits, Sessions};
+use room::Room;
 
 /// What the routes work with. Clones are the same.
 #[derive(Clone, Debug)]
@@ -65,13 +68,25 @@ struct Inner {
     sessions: Sessions,
     /// Bytes of a body.
     max_body: usize,
+    /// Room for all of them that are on their way.
+    room: Arc<Room>,
     later: Later,
 }
 
+/// What may come in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyLimits {
+    /// Bytes of one body.
+    pub(crate) each: usize,
+    /// Bytes of all bodies that are on their way at one time.
+    pub(crate) all: usize,
+}
+
 impl Api {
-    pub(crate) fn new(engine: Engine, keys: Keys, metrics: Arc<Metrics>, max_body: usize, later: Later) -> Self {
+    pub(crate) fn new(engine: Engine, keys: Keys, metrics: Arc<Metrics>, limits: BodyLimits, later: Later) -> Self {
         let sessions = Sessions::new(SessionLimits::default());
-        Self { inner: Arc::new(Inner { engine, keys, metrics, sessions, max_body, later }) }
+        let BodyLimits { each: max_body, all } = limits;
+        Self { inner: Arc::new(Inner { engine, keys, metrics, sessions, max_body, room: Room::new(all), later }) }
     }
 
     /// Reads again what can be read again: the keys.

@@ -125,13 +125,17 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Where jobs are kept if nobody says: where the service manager says, else in the user's state directory.
-pub(crate) fn of_user() -> Option<PathBuf> {
-    use etcetera::BaseStrategy;
+/// Where the service manager wants jobs to be kept, if it says.
+pub(crate) fn of_manager() -> Option<PathBuf> {
     let managed =
         std::env::var_os("STATE_DIRECTORY").and_then(|all| all.to_str().and_then(|all| all.split(':').next().map(PathBuf::from)));
-    let managed = managed.filter(|directory| directory.is_absolute());
-    managed.or_else(|| Some(etcetera::choose_base_strategy().ok()?.state_dir()?.join("eventmesh")))
+    managed.filter(|directory| directory.is_absolute())
+}
+
+/// Where jobs are kept if nobody says: in the user's state directory.
+pub(crate) fn of_user() -> Option<PathBuf> {
+    use etcetera::BaseStrategy;
+    Some(etcetera::choose_base_strategy().ok()?.state_dir()?.join("eventmesh"))
 }
 
 impl Jobs {

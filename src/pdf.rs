@@ -181,6 +181,12 @@ impl Assembly {
     /// All pages are there.
     pub(crate) fn finish(mut self, done: PdfDone, url: Option<String>) -> Document {
         self.facts.fields = done.fields;
+        // Some are attached to a page and listed by the document, too.
+        for attachment in done.attachments {
+            if !self.facts.attachments.contains(&attachment) {
+                self.facts.attachments.push(attachment);
+            }
+        }
         self.facts.incomplete = done.incomplete;
         let share = |part: u32| if self.pages == 0 { 0.0 } else { part as f32 / self.pages as f32 };
         // Pages that are blank are no fault of anybody's; pages that should say something and do not, are.

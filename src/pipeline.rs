@@ -12,6 +12,8 @@
 
 mod cached;
 mod ended;
+mod kept;
+mod time;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use tracing::{Instrument, debug_span};
 use crate::admission::Permit;
 use crate::browser;
 use crate::cache::{Freshness, Validators};
+use crate::config::Config;
 use crate::engine::Inner;
 use crate::error::{Error, ErrorKind};
 use crate::fetch::{Got, Outcome, Terms};
@@ -41,13 +44,14 @@ use crate::pdf::{self, Assembly};
 use crate::reply::{Body, Chunk, Head, Passage, ReplySender, Timing};
 use crate::request::{Picture, RenderMode, Request, Source};
 use ended::{ended, failure, page_failure};
+use time::{Time, UNTAKEN};
 
 /// Makes the error of a request that was not done in time, of what it was at.
 pub(crate) type Late<'l> = dyn Fn(&str) -> Error + Sync + 'l;
 
 /// Works on an accepted request and ends its reply.
 pub(crate) async fn work(inner: &Arc<Inner>, request: Request, permit: Permit, asked: Asked, reply: ReplySender) {
-    let within = request.deadline.unwrap_or(inner.config.deadline).min(LONGEST);
+    let within = within(&request, &inner.config);
     let began = Instant::now();
     let result = tokio::select! {
         biased;
@@ -56,6 +60,11 @@ pub(crate) async fn work(inner: &Arc<Inner>, request: Request, permit: Permit, a
     };
     asked.ended(&result, reply.sent());
     reply.finish(result);
+}
+
+/// The time that a request has.
+pub(crate) fn within(request: &Request, config: &Config) -> Duration {
+    request.deadline.unwrap_or(config.deadline).min(LONGEST)
 }
 
 /// A deadline past this is no deadline.
@@ -75,27 +84,9 @@ async fn extract(
     }
     let made = make(inner, request, permit, time, None, reply).await?;
     if let Some(document) = made.document {
-        reply.send(Chunk::Body(Body::new(document))).await;
+        time.hand(reply, Chunk::Body(Body::new(document))).await?;
     }
     Ok(made.timing)
-}
-
-/// When a request came, and the time that it has.
-#[derive(Clone, Copy, Debug)]
-struct Time {
-    began: Instant,
-    within: Duration,
-}
-
-impl Time {
-    fn deadline(&self) -> Instant {
-        self.began + self.within
-    }
-
-    fn late(&self, doing: &str) -> Error {
-        let message = format!("the request was not done within {:?}, it was still {doing}", self.within);
-        Error::new(ErrorKind::Deadline, message)
-    }
 }
 
 /// What has been made of a source.
@@ -108,6 +99,8 @@ struct Made {
     document: Option<Box<Document>>,
     /// How long it may be used; `None` if nobody said.
     freshness: Option<Freshness>,
+    /// It is not what was to be made: it is better than nothing, and not to be kept.
+    makeshift: bool,
     timing: Timing,
 }
 
@@ -156,7 +149,7 @@ async fn make(
         Got::NotModified(freshness) => {
             inner.metrics.fetched(place, fetched - began, 0);
             let timing = Timing { total: fetched - began, fetch: fetched - began, ..Timing::default() };
-            return Ok(Made { head: None, route: None, document: None, freshness: Some(freshness), timing });
+            return Ok(Made { head: None, route: None, document: None, freshness: Some(freshness), makeshift: false, timing });
         }
     };
     inner.metrics.fetched(place, fetched - began, page.head.bytes);
@@ -236,11 +229,13 @@ impl Work<'_> {
     /// Says which way a page has gone, and what has been made of it.
     async fn went(&self, route: RouteTaken, extracted: Extracted) -> Made {
         self.reply.send(Chunk::Route(Box::new(route.clone()))).await;
-        Made { route: Some(Box::new(route)), ..self.made(Some(extracted.document), extracted.ran) }
+        let makeshift = route.fell_back;
+        Made { route: Some(Box::new(route)), makeshift, ..self.made(Some(extracted.document), extracted.ran) }
     }
 
     fn made(&self, document: Option<Document>, ran: Duration) -> Made {
-        Made { head: None, route: None, document: document.map(Box::new), freshness: None, timing: self.timing(ran) }
+        let timing = self.timing(ran);
+        Made { head: None, route: None, document: document.map(Box::new), freshness: None, makeshift: false, timing }
     }
 
     /// The one place where HTML becomes a document.
@@ -281,7 +276,8 @@ impl Work<'_> {
             return Ok(self.went(route, sent).await);
         }
         if self.inner.browsers.get().is_none() {
-            return Ok(self.went(route.fallen_back(), sent).await);
+            // Nothing better can be had here.
+            return Ok(Made { makeshift: false, ..self.went(route.fallen_back(), sent).await });
         }
         tracing::debug!(reason = route.reason.label(), "a page is rendered");
         let source = found.map_or_else(|| self.as_source(&hints), RenderSource::Url);
@@ -305,11 +301,12 @@ impl Work<'_> {
         remember(&route);
         let ran = rendered.timing.total + shown.ran + sent.ran;
         let best = if route.route == Way::Render { shown } else { sent };
+        let makeshift = route.route == Way::Render && kept::is_error(rendered.status);
         let extracts = std::mem::take(&mut rendered.extracts);
         self.reply.send(Chunk::Route(Box::new(route.clone()))).await;
         self.reply.send(Chunk::Rendered(Box::new(rendered))).await;
         self.hand_out(extracts, hints.html, late).await?;
-        Ok(Made { route: Some(Box::new(route)), ..self.made(Some(best.document), ran) })
+        Ok(Made { route: Some(Box::new(route)), makeshift, ..self.made(Some(best.document), ran) })
     }
 
     /// Which way the page of a document is to go.
@@ -395,6 +392,13 @@ impl Work<'_> {
         late: &Late<'_>,
     ) -> Result<Made, Error> {
         let (page, hints) = Self::page_of(&mut rendered, base_url, html, options);
+        let (freshness, makeshift) = match head {
+            Some(_) => (None, kept::is_error(rendered.status)),
+            None => {
+                let policy = &self.inner.config.cache.freshness;
+                kept::of_rendered(&rendered.headers, rendered.status, policy)
+            }
+        };
         let head = match head {
             Some(head) => head,
             None => {
@@ -413,7 +417,8 @@ impl Work<'_> {
         self.hand_out(extracts, html, late).await?;
         let extracted = self.document(page, hints, late).await?;
         ran += extracted.ran;
-        Ok(Made { head: Some(head), route: Some(Box::new(route)), ..self.made(Some(extracted.document), ran) })
+        let made = self.made(Some(extracted.document), ran);
+        Ok(Made { head: Some(head), route: Some(Box::new(route)), freshness, makeshift, ..made })
     }
 
     /// The page that a browser has brought, and what is known of it.
@@ -424,11 +429,16 @@ impl Work<'_> {
         (page, shown_at(base_url.or(url), html))
     }
 
+    /// Hands on one of the chunks that nobody knows the number of.
+    async fn send(&self, chunk: Chunk, late: &Late<'_>) -> Result<(), Error> {
+        timeout_at(self.deadline, self.reply.send(chunk)).await.map_err(|_| late(UNTAKEN))
+    }
+
     /// Contents that actions took on the way.
     async fn hand_out(&self, extracts: Vec<Extract>, html: bool, late: &Late<'_>) -> Result<(), Error> {
         for extract in extracts {
             let document = self.document(extract.html.into(), shown_at(Some(extract.url), html), late).await?;
-            self.reply.send(Chunk::Extract(extract.name, Box::new(document.document))).await;
+            self.send(Chunk::Extract(extract.name, Box::new(document.document)), late).await?;
         }
         Ok(())
     }
@@ -496,14 +506,9 @@ impl Work<'_> {
         limit: u64,
         late: &Late<'_>,
     ) -> Result<(), Error> {
-        // A caller that does not take what it asked for has until its deadline, too.
-        let send = async |chunk| {
-            let sent = timeout_at(self.deadline, self.reply.send(chunk)).await;
-            sent.map_err(|_| late("waiting for its caller to take what had been read"))
-        };
         match output {
             PdfOutput::Opened(opened) => assembly.open(*opened),
-            PdfOutput::Picture(part) => send(Chunk::Picture(part)).await?,
+            PdfOutput::Picture(part) => self.send(Chunk::Picture(part), late).await?,
             PdfOutput::Page(page) => {
                 if assembly.see(&page, !stream) > limit {
                     let message =
@@ -511,7 +516,7 @@ impl Work<'_> {
                     return Err(Error::new(ErrorKind::TooLarge, message));
                 }
                 if stream {
-                    send(Chunk::Page(page)).await?;
+                    self.send(Chunk::Page(page), late).await?;
                 } else {
                     assembly.keep(*page);
                 }

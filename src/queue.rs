@@ -47,6 +47,9 @@ pub use tally::{Commits, QueueSnapshot, Tally};
 /// What a queue answers, when it does. Boxed by hand, so that the trait can be an object.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, QueueError>> + Send + 'a>>;
 
+/// Why a queue has stopped by itself, when it does.
+pub type Failed<'a> = Pin<Box<dyn Future<Output = QueueError> + Send + 'a>>;
+
 /// A durable queue of jobs.
 ///
 /// What is answered with `Ok` is on the disk and visible to every reader. A future that is dropped before it has answered
@@ -59,7 +62,8 @@ pub trait JobQueue: Debug + Send + Sync {
     /// no room.
     fn replay(&self, submission: &Submission) -> Answer<'_, Option<Job>>;
 
-    /// Takes the next job, the interactive lane first, the oldest first, and holds it until `lease`. Jobs whose lease has
+    /// Takes the next job, the interactive lane first, there owners who have no job running first, and then the oldest first; and
+    /// holds it until `lease`. Jobs whose lease has
     /// lapsed go back into the queue before.
     fn claim(&self, lease: UnixMillis, now: UnixMillis) -> Answer<'_, Option<Claimed>>;
 
@@ -105,6 +109,10 @@ pub trait JobQueue: Debug + Send + Sync {
 
     /// How many jobs there are.
     fn counts(&self) -> Answer<'_, Counts>;
+
+    /// Waits until its storage has failed, and tells how: from then on it is closed to everybody. It waits for ever where it does
+    /// not, or is closed as it should be.
+    fn failed(&self) -> Failed<'_>;
 
     /// What it is and what it has done, at once. It may look at its file, but not into it.
     fn snapshot(&self) -> QueueSnapshot;

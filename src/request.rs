@@ -59,7 +59,8 @@ pub enum RenderMode {
     /// Never: it is taken as it is sent.
     #[default]
     Never,
-    /// If it is empty without its scripts, and says so in one of the ways in which pages do.
+    /// If it is empty without its scripts, and says so in one of the ways in which pages do; or if something is asked for that
+    /// only a browser brings.
     Auto,
     /// Always. A URL is then asked for by the browser itself.
     Always,
@@ -175,9 +176,16 @@ impl Request {
 
     /// Whether the page is rendered by a browser first, and how. Pages that are rendered come with
     /// [`Chunk::Rendered`](crate::Chunk::Rendered).
+    ///
+    /// [`RenderMode::Auto`] becomes [`RenderMode::Always`] where the options ask for something that only a browser brings
+    /// ([`RenderOptions::need_a_browser`]): actions, a picture, a PDF, the HTML as it is shown, the console, the requests, the
+    /// cookies. Those would be missing without a word from a page that needs no browser.
     #[must_use]
     pub fn rendered(mut self, mode: RenderMode, options: RenderOptions) -> Self {
-        self.mode = mode;
+        self.mode = match mode {
+            RenderMode::Auto if options.need_a_browser() => RenderMode::Always,
+            RenderMode::Never | RenderMode::Auto | RenderMode::Always => mode,
+        };
         self.options = Arc::new(options);
         self
     }
@@ -208,5 +216,37 @@ impl Request {
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(mode: RenderMode, options: RenderOptions) -> RenderMode {
+        Request::bytes("<p>x").rendered(mode, options).mode
+    }
+
+    #[test]
+    fn what_only_a_browser_brings_is_brought_by_one() {
+        let none = RenderOptions::default;
+        let actions = serde_json::from_value(serde_json::json!([{"action": "click", "selector": "a"}])).expect("they make sense");
+        let wanted = [
+            RenderOptions { actions, ..none() },
+            RenderOptions { screenshot: Some(eventmesh_extractors::browser::Screenshot::default()), ..none() },
+            RenderOptions { pdf: true, ..none() },
+            RenderOptions { raw: true, ..none() },
+            RenderOptions { console: true, ..none() },
+            RenderOptions { network: true, ..none() },
+            RenderOptions { with_cookies: true, ..none() },
+        ];
+        for options in wanted {
+            assert_eq!(mode(RenderMode::Auto, options.clone()), RenderMode::Always, "{options:?}");
+            assert_eq!(mode(RenderMode::Never, options), RenderMode::Never, "never is never");
+        }
+        let how = RenderOptions { locale: Some("de".to_owned()), block: vec!["*x*".to_owned()], ..none() };
+        for options in [none(), how] {
+            assert_eq!(mode(RenderMode::Auto, options), RenderMode::Auto, "how it is rendered is no wish to have it rendered");
+        }
     }
 }

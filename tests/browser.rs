@@ -9,7 +9,7 @@ mod pages;
 use std::time::Duration;
 
 use eventmesh::render::{Action, RenderOptions, Rendered, Retirement, SettleReason, Status, Wait};
-use eventmesh::{Answer, Config, Engine, Error, ErrorKind, RenderMode, Request};
+use eventmesh::{Answer, Chunk, Config, Engine, Error, ErrorKind, RenderMode, Request};
 use pages::Pages;
 use rustix::process::Signal;
 use serde_json::json;
@@ -168,6 +168,28 @@ async fn all_kinds_of_elements_can_be_acted_upon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_does_not_read_is_waited_for_until_its_deadline() {
+    let Some(host) = Host::start(|_| {}).await else { return };
+    // More of them than fit on the way to a caller.
+    let takes: Vec<_> = (0..8).map(|at| json!({"action": "extract", "name": format!("take {at}")})).collect();
+    let actions: Vec<Action> = serde_json::from_value(takes.into()).expect("they make sense");
+    let within = Duration::from_secs(8);
+    let options = RenderOptions { actions, ..RenderOptions::default() };
+    let request = Request::url(host.pages.url("parts")).rendered(RenderMode::Always, options).deadline(within);
+    let mut reply = host.engine.extract(request);
+    tokio::time::sleep(within + Duration::from_secs(3)).await;
+    assert_eq!(host.engine.snapshot().requests, 0, "it is still at work");
+    let (mut taken, mut last) = (0, None);
+    while let Some(chunk) = reply.next().await {
+        taken += usize::from(matches!(chunk, Chunk::Extract(..)));
+        last = Some(chunk);
+    }
+    assert!(matches!(&last, Some(Chunk::Error(error)) if error.kind() == ErrorKind::Deadline), "{last:?}");
+    assert!((1..8).contains(&taken), "{taken}");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_failure_has_its_name() {
     let Some(host) = Host::start(|_| {}).await else { return };
     let go_on = |mut action: serde_json::Value| {
@@ -257,7 +279,7 @@ async fn what_pages_want_of_a_person_is_answered() {
     assert_eq!(kinds, [("confirm", false), ("prompt", false), ("alert", false)]);
     assert!(complete(&dialogs));
     let popups = *host.render("popups", RenderOptions::default()).await.expect("rendered").rendered.expect("rendered");
-    assert_eq!(popups.popups.len(), 2, "{:?}", popups.popups);
+    assert_eq!(popups.popups, [host.pages.url("static"), host.pages.url("fetch")]);
     let download = *host.render("download", RenderOptions::default()).await.expect("rendered").rendered.expect("rendered");
     assert!(complete(&download) && download.downloads.iter().any(|url| url.ends_with("/file")), "{:?}", download.downloads);
     let blocked = *host.render("blocked", RenderOptions::default()).await.expect("rendered").rendered.expect("rendered");

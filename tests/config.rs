@@ -88,6 +88,21 @@ fn check_tells_all_that_is_wrong_at_once() {
             assert!(told.contains(part), "{command:?}: {part} is not in\n{told}");
         }
     }
+    // The files that are named are read, too; what only a service manager hands over is not there to be read.
+    let secret = directory.join("secret");
+    std::fs::write(&secret, "no secret").expect("writable");
+    let check = |keys: &str, secret: &Path| {
+        let mut command = eventmesh();
+        command.args(["config", "check"]).env("EVENTMESH__DAEMON__KEYS", keys).env("EVENTMESH__DAEMON__WEBHOOK_SECRET", secret);
+        command.output().expect("it starts")
+    };
+    let unreadable = check("/nonexistent/keys.toml", &secret);
+    assert_eq!(unreadable.status.code(), Some(2), "{}", err(&unreadable));
+    for part in ["daemon.keys: ", "/nonexistent/keys.toml", "daemon.webhook_secret: ", "EVENTMESH__DAEMON__WEBHOOK_SECRET"] {
+        assert!(err(&unreadable).contains(part), "{part} is not in\n{}", err(&unreadable));
+    }
+    let handed_over = check("credential:keys", Path::new("credential:secret"));
+    assert!(handed_over.status.success(), "{}", err(&handed_over));
     let missing = eventmesh().args(["config", "check", "--config", "/nonexistent.toml"]).output().expect("it starts");
     assert!(missing.status.code() == Some(2) && err(&missing).contains("/nonexistent.toml"));
 }

@@ -361,6 +361,48 @@ async fn a_crawl_goes_on_where_it_was_and_fetches_nothing_again_that_it_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_crawl_goes_where_its_first_page_leads_and_reads_the_sitemaps_that_its_robots_txt_names() {
+    let host = |headers: &HeaderMap| headers["host"].to_str().expect("a name").to_owned();
+    let there = Router::new()
+        .route(
+            "/",
+            route(|| async { Html("<p>The first page of a site, with a link to another one. <a href=/linked>Linked</a>") }),
+        )
+        .route("/linked", route(|| async { page(1) }))
+        .route("/mapped", route(|| async { page(2) }))
+        .route("/map.txt", route(move |headers: HeaderMap| async move { format!("http://{}/mapped\n", host(&headers)) }))
+        .route(
+            "/robots.txt",
+            route(move |headers: HeaderMap| async move {
+                format!("Sitemap: http://{}/map.txt\nSitemap: http://127.0.0.2:9/map.txt\n", host(&headers))
+            }),
+        );
+    let (there, hits) = site(there).await;
+    let first = format!("{there}/");
+    let moved = Router::new().route("/", route(move || async move { axum::response::Redirect::permanent(&first) }));
+    let (here, _) = site(moved).await;
+    let state = tempfile::tempdir().expect("a directory");
+    let daemon = Daemon::start(state.path());
+    let job = call(&daemon, "POST", "/v1/crawl", &[], &json!({ "url": format!("{here}/") })).await.job();
+    let all = events(&daemon, &job).await;
+    let end = all.last().expect("an end");
+    assert_eq!(
+        (&end["state"], &end["totals"]["ok"], &end["totals"]["skipped"]),
+        (&json!("done"), &json!(3), &json!(0)),
+        "{all:?}"
+    );
+    let seed = all.iter().find(|event| event["item"] == 0).expect("the first page");
+    assert_eq!((&seed["url"], &seed["found_at"]), (&json!(format!("{here}/")), &json!(format!("{there}/"))));
+    for path in ["/linked", "/mapped"] {
+        assert!(
+            all.iter().any(|event| event["answer"].is_object() && event["url"] == format!("{there}{path}")),
+            "{path}: {all:?}"
+        );
+        assert_eq!(hits.of(path), 1, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_tells_of_the_end_signed_and_once() {
     const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
     let taken = Arc::new(AtomicUsize::new(0));

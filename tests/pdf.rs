@@ -4,6 +4,10 @@
 
 #[path = "pdf/make.rs"]
 mod make;
+#[path = "pdf/stalls.rs"]
+mod stalls;
+#[path = "pdf/structure.rs"]
+mod structure;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -54,7 +54,7 @@ struct Site {
 }
 
 impl Site {
-    async fn open(host: Ipv4Addr, robots: (StatusCode, &'static str)) -> Self {
+    async fn open(host: Ipv4Addr, robots: impl IntoResponse + Clone + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((host, 0)).await.expect("a port");
         let address = listener.local_addr().expect("it is bound");
         let seen = Arc::<Seen>::default();
@@ -349,6 +349,25 @@ async fn a_site_without_rules_allows_all_and_one_that_fails_nothing() {
         assert!(error.retry_delay().is_some(), "{error}");
     }
     assert_eq!((site.seen.times("/robots.txt"), site.seen.times("/page")), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_are_sent_as_gzip_are_read_and_those_that_cannot_be_allow_nothing() {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(RULES.as_bytes()).expect("packs");
+    let packed = packed.finish().expect("packs");
+    let site = Site::open(FIRST, ([(CONTENT_ENCODING, "gzip")], packed.clone())).await;
+    let polite = engine(FetchLimits { robots: true, ..limits() }).await;
+    ask(&polite, site.request("/page")).await.expect("it is allowed");
+    refused(&polite, site.request("/private"), ErrorKind::Disallowed).await;
+    assert_eq!(site.seen.times("/private"), 0);
+    for (coding, body) in [("gzip", packed[..packed.len() / 2].to_vec()), ("br", packed)] {
+        let site = Site::open(FIRST, ([(CONTENT_ENCODING, coding)], body)).await;
+        let polite = engine(FetchLimits { robots: true, ..limits() }).await;
+        let error = refused(&polite, site.request("/page"), ErrorKind::SourceUnreadable).await;
+        assert!(error.retry_delay().is_some(), "{error}");
+        assert_eq!(site.seen.times("/page"), 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,7 @@ fn limits() -> QueueLimits {
 
 #[derive(Clone, Debug)]
 enum Operation {
-    Submit { lane: Lane, key: Option<(u8, u8)> },
+    Submit { lane: Lane, owned: bool, key: Option<(u8, u8)> },
     Claim,
     Append { claim: usize, item: Option<u32>, kind: EntryKind },
     Finish { claim: usize, outcome: Outcome },
@@ -39,8 +39,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     let claim = || 0..6_usize;
     let kind = prop_oneof![Just(EntryKind::Result), Just(EntryKind::Error), Just(EntryKind::Progress)];
     prop_oneof![
-        4 => (prop_oneof![Just(Lane::Interactive), Just(Lane::Batch)], option::of((0..2_u8, 0..2_u8)))
-            .prop_map(|(lane, key)| Operation::Submit { lane, key }),
+        4 => (prop_oneof![Just(Lane::Interactive), Just(Lane::Batch)], any::<bool>(), option::of((0..2_u8, 0..2_u8)))
+            .prop_map(|(lane, owned, key)| Operation::Submit { lane, owned, key }),
         4 => Just(Operation::Claim),
         6 => (claim(), option::of(0..4_u32), kind).prop_map(|(claim, item, kind)| Operation::Append { claim, item, kind }),
         2 => (claim(), prop_oneof![Just(Outcome::Done), Just(Outcome::Failed)])
@@ -57,6 +57,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 #[derive(Debug)]
 struct ModelJob {
     lane: Lane,
+    owned: bool,
     key: Option<(u8, u8)>,
     state: State,
     attempts: u32,
@@ -75,8 +76,9 @@ struct Model {
 }
 
 impl Model {
-    fn submit(&mut self, lane: Lane, key: Option<(u8, u8)>) -> Result<(usize, bool), &'static str> {
-        let known = self.jobs.iter().position(|job| !job.forgotten && key.is_some() && job.key.map(|k| k.0) == key.map(|k| k.0));
+    fn submit(&mut self, lane: Lane, owned: bool, key: Option<(u8, u8)>) -> Result<(usize, bool), &'static str> {
+        let same = |job: &ModelJob| key.is_some() && job.owned == owned && job.key.map(|k| k.0) == key.map(|k| k.0);
+        let known = self.jobs.iter().position(|job| !job.forgotten && same(job));
         if let Some(known) = known {
             return if self.jobs[known].key == key { Ok((known, true)) } else { Err("conflict") };
         }
@@ -84,7 +86,18 @@ impl Model {
             return Err("full");
         }
         let (state, log) = (State::Queued, Vec::new());
-        self.jobs.push(ModelJob { lane, key, state, attempts: 0, generation: 0, lease: 0, ended: 0, log, forgotten: false });
+        self.jobs.push(ModelJob {
+            lane,
+            owned,
+            key,
+            state,
+            attempts: 0,
+            generation: 0,
+            lease: 0,
+            ended: 0,
+            log,
+            forgotten: false,
+        });
         Ok((self.jobs.len() - 1, false))
     }
 
@@ -112,7 +125,8 @@ impl Model {
     fn claim(&mut self) -> Option<usize> {
         self.lapse(false);
         let queued = self.jobs.iter().enumerate().filter(|(_, job)| job.state == State::Queued);
-        let (next, _) = queued.min_by_key(|(at, job)| (job.lane == Lane::Batch, *at))?;
+        let has_some = |owned: bool| self.jobs.iter().any(|job| job.owned == owned && job.state == State::Running);
+        let (next, _) = queued.min_by_key(|(at, job)| (job.lane == Lane::Batch, has_some(job.owned), *at))?;
         let job = &mut self.jobs[next];
         (job.state, job.lease, job.generation) = (State::Running, self.now + LEASE, job.generation + 1);
         Some(next)
@@ -189,12 +203,13 @@ async fn agree(operations: Vec<Operation>) {
         // The latest claims are the ones that may still count.
         let pick = |back: usize| claims.iter().rev().nth(back).map(|(job, claim)| ((*job, claim.generation), claim));
         match operation.clone() {
-            Operation::Submit { lane, key } => {
+            Operation::Submit { lane, owned, key } => {
                 let idempotency = key.map(|(key, body)| Idempotency::new(key.to_string(), &[body]));
+                let owner = owned.then(|| "somebody".to_owned());
                 let submission =
-                    Submission { owner: None, lane, kind: "k".to_owned(), spec: Bytes::new(), items: Some(3), idempotency };
+                    Submission { owner, lane, kind: "k".to_owned(), spec: Bytes::new(), items: Some(3), idempotency };
                 let real = queue.submit(submission, now).await.map(|it| (it.job.id, it.replayed)).map_err(|error| word(&error));
-                let expected = model.submit(lane, key);
+                let expected = model.submit(lane, owned, key);
                 if let (Ok((id, false)), Ok((_, false))) = (&real, &expected) {
                     ids.push(id.clone());
                 }

@@ -110,8 +110,9 @@ fn a_reload_is_told_and_done_and_what_makes_no_sense_changes_nothing() {
     let at = daemon.ready();
     let admits = |key: &str| {
         let mut stream = TcpStream::connect(at.api).expect("it is open");
-        let request =
-            format!("GET /v1/capabilities HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {key}\r\n\r\n");
+        let request = format!(
+            "GET /v1/capabilities HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {key}\r\n\r\n"
+        );
         stream.write_all(request.as_bytes()).expect("it is sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
@@ -323,7 +324,7 @@ fn whoever_is_killed_leaves_no_process_and_the_next_one_sweeps_the_rest() {
     let at = daemon.ready();
     let pdf = include_bytes!("../examples/sample.pdf");
     let mut stream = TcpStream::connect(at.api).expect("it is open");
-    let head = "POST /v1/extract HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/pdf";
+    let head = "POST /v1/extract HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/pdf";
     write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n", pdf.len()).expect("it is sent");
     stream.write_all(pdf).expect("it is sent");
     let mut answer = String::new();

@@ -14,7 +14,7 @@ use eventmesh_actors::{
     Bus, ChildId, ChildSpec, Demand, Failure, Pool, PoolSpec, Progress, RestartPolicy, RunError, Subscriber, SupervisorSpec,
     Tree, TreeSnapshot, Usage, Worker,
 };
-use eventmesh_chaos::{Answer, AnswerKind, Board, Call, FaultKind, FaultPlan, Faulty, FaultySpec, Load, Target, Trial};
+use eventmesh_chaos::{Answer, AnswerKind, Board, Call, FaultKind, FaultPlan, Faulty, FaultySpec, LEAK, Load, Target, Trial};
 use tokio::time::{Instant, sleep};
 
 /// What the host application has: a worker that squares numbers, slowly.
@@ -89,7 +89,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let board = Arc::new(Board::new(1, 0.2));
     let bus = Bus::new(1 << 14);
     let spec = PoolSpec { restarts: RestartPolicy::any(1000, Duration::from_secs(1)), ..PoolSpec::new("squares", 2) };
-    let pool = Pool::new(spec, FaultySpec { inner: (), board: Arc::clone(&board) }, bus.clone());
+    let pool = Pool::new(spec, FaultySpec { inner: (), board: Arc::clone(&board), leak: LEAK }, bus.clone());
     let tree = Tree::start(SupervisorSpec::new("host").child(ChildSpec::pool(&pool)), bus.clone()).await?;
     pool.ready(Instant::now() + Duration::from_secs(5)).await?;
     let chaos = Duration::from_secs(5);

@@ -14,6 +14,7 @@ use crate::plan::FaultKind;
 pub struct Faulty<W> {
     inner: W,
     board: Arc<Board>,
+    leak: usize,
     /// What grows and leaks.
     ballast: Vec<Vec<u8>>,
     sick: bool,
@@ -26,6 +27,8 @@ pub struct FaultySpec<S> {
     pub inner: S,
     /// Which faults are on.
     pub board: Arc<Board>,
+    /// Bytes that a job leaks while leaking is on: [`LEAK`] is so little that it takes many of them.
+    pub leak: usize,
 }
 
 /// The worker's own error, or one made on purpose.
@@ -55,8 +58,9 @@ impl<E: std::error::Error + 'static> std::error::Error for FaultyError<E> {
     }
 }
 
-/// What a job leaks, and what one makes its worker grow by, in bytes.
-const LEAK: usize = 64 << 10;
+/// What a job leaks, if nothing else is said, in bytes.
+pub const LEAK: usize = 64 << 10;
+/// What a job makes its worker grow by, in bytes.
 const GROWTH: usize = 16 << 20;
 /// How much longer a slow start takes.
 const SLOW: Duration = Duration::from_millis(150);
@@ -75,7 +79,7 @@ impl<W: Worker> Worker for Faulty<W> {
             return Err(FaultyError::OnPurpose(FaultKind::FailStart));
         }
         let inner = W::start(&spec.inner, child).await.map_err(FaultyError::Real)?;
-        Ok(Self { inner, board: Arc::clone(&spec.board), ballast: Vec::new(), sick: false })
+        Ok(Self { inner, board: Arc::clone(&spec.board), leak: spec.leak, ballast: Vec::new(), sick: false })
     }
 
     async fn run(&mut self, job: Self::Job, progress: &Progress) -> Result<Self::Output, Failure<Self::Error>> {
@@ -91,7 +95,8 @@ impl<W: Worker> Worker for Faulty<W> {
             std::future::pending::<()>().await;
         }
         if board.hits(FaultKind::Leak) {
-            self.ballast.push(vec![1; LEAK]);
+            // Counted, and never written to: what a process of its own would hold is not to weigh on the harness.
+            self.ballast.push(Vec::with_capacity(self.leak));
         }
         if board.hits(FaultKind::Grow) {
             self.ballast.push(vec![1; GROWTH]);

@@ -26,7 +26,7 @@ mod trial;
 pub mod victim;
 
 pub use board::Board;
-pub use faulty::{Faulty, FaultyError, FaultySpec};
+pub use faulty::{Faulty, FaultyError, FaultySpec, LEAK};
 pub use invariant::{Checker, Outcome, Verdict};
 pub use load::{Called, Calls, Load};
 pub use plan::{Fault, FaultKind, FaultPlan};

@@ -162,6 +162,34 @@ const OTHERS: &[(&str, &str)] = &[
         "zone",
         "<script>document.write(Intl.DateTimeFormat().resolvedOptions().timeZone+' '+new Intl.NumberFormat().resolvedOptions().locale)</script>",
     ),
+    (
+        "veiled",
+        "<div id=veil style='position:fixed;inset:0' onmousedown='window.hit=1'></div><button id=under oncontextmenu='window.hit=1'>under</button><textarea id=field></textarea><div id=from draggable=true>from</div><div id=to>to</div>",
+    ),
+    (
+        "hands",
+        "<button id=right oncontextmenu='window.menus=(window.menus||0)+event.isTrusted'>right</button><button id=middle onauxclick='window.middles=(window.middles||0)+event.button'>middle</button><textarea id=long></textarea><textarea id=closed readonly></textarea><input id=shy onfocus='this.blur()'><button id=twice ondblclick='window.doubles=(window.doubles||0)+event.isTrusted'>twice</button><button id=fast onclick='window.fast=event.isTrusted'>fast</button><input id=set><button id=ask onclick=\"window.said=prompt('Who?')\">ask</button><button id=go onclick=\"setTimeout(()=>{const b=document.createElement('button');b.id='late';b.textContent='late';document.body.append(b)},600);setTimeout(()=>{word.textContent='ready'},300)\">go</button><span id=word>waiting</span>",
+    ),
+    (
+        "inner-scroll",
+        "<style>body{margin:0}header{position:fixed;top:0;left:0;right:0;height:120px;background:#cde}#box{margin-top:150px;height:150px;width:300px;overflow:auto}</style><header id=head>head</header><div id=box><div style='height:900px'>above</div><button id=deep onclick='window.deeps=(window.deeps||0)+event.isTrusted'>deep</button><div style='height:300px'></div></div><div style='height:2700px'></div><button id=low style='display:block' onclick='window.lows=(window.lows||0)+event.isTrusted'>low</button><div style='height:2000px'></div>",
+    ),
+    (
+        "inner-list",
+        "<style>html,body{margin:0;height:100%;overflow:hidden}#list{height:100%;overflow:auto}</style><div id=list></div><script>let n=0;function add(){for(let i=0;i<20;i++){const p=document.createElement('p');p.style.height='80px';p.textContent='Item '+(++n);list.append(p)}if(n>=100)done()}add();list.addEventListener('scroll',()=>{if(list.scrollTop+list.clientHeight>list.scrollHeight-50&&n<100)setTimeout(add,40)})</script>",
+    ),
+    (
+        "tall-frames",
+        "<div style='height:300px'></div><iframe id=own src=/page/tall style='display:block;width:400px;height:2400px;padding:37px;border:5px solid'></iframe><iframe id=other src='http://localhost:PORT/page/tall' style='display:block;width:400px;height:2400px;padding:21px 43px'></iframe>",
+    ),
+    (
+        "tall",
+        "<style>body{margin:0}button{display:block;width:120px;height:20px;padding:0;border:0}</style><button id=first onclick=\"this.textContent='pressed'\">first</button><div style='height:1900px'></div><button id=last onclick=\"this.textContent='pressed'\">last</button><script>window.where='inside';setTimeout(()=>{window.late=true},200)</script>",
+    ),
+    (
+        "far",
+        "<style>body{margin:0}</style><div id=from draggable=true ondragstart=\"event.dataTransfer.setData('text','it')\" style='width:100px;height:40px;background:#aaa'>from</div><div style='height:2000px'></div><div id=to ondragover='event.preventDefault()' ondrop=\"this.textContent='dropped '+event.dataTransfer.getData('text')\" style='width:100px;height:100px;background:#ccc'></div>",
+    ),
     ("dialogs", "<script>window.said=[confirm('Really?'),prompt('Who?','nobody')];alert('Well.');done()</script>"),
     ("popups", "<script>window.open('/page/static');window.open('/page/fetch');done()</script>"),
     (

@@ -19,6 +19,8 @@ mod limits;
 mod password;
 mod protocol;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod trim;
 mod worker;
 

@@ -21,6 +21,14 @@ pub enum Fetched<E> {
         /// How long it may be used.
         freshness: Freshness,
     },
+    /// A document that is better than nothing, such as a page as it was sent because it could not be rendered: it goes to
+    /// its asker alone, and what is stored stays as it is.
+    Makeshift {
+        /// Serialised.
+        body: Bytes,
+        /// When it was made.
+        at: UnixTime,
+    },
     /// What is stored is still right: the source has answered 304, as [`Freshness::of`] reads it.
     NotModified(Freshness),
     /// Nothing.
@@ -70,7 +78,10 @@ pub(crate) enum Landed<E> {
     /// With what answers all.
     Entry { entry: Entry, confirmed: bool, stored: bool },
     /// With what only its leader may have.
-    Private,
+    Private {
+        /// What is stored stays so.
+        stays: bool,
+    },
     /// With nothing.
     Failed { failure: Failure, error: Arc<E> },
     /// With a 304 that confirms nothing.
@@ -96,7 +107,7 @@ impl<E> Clone for Landed<E> {
             Self::Entry { entry, confirmed, stored } => {
                 Self::Entry { entry: entry.clone(), confirmed: *confirmed, stored: *stored }
             }
-            Self::Private => Self::Private,
+            Self::Private { stays } => Self::Private { stays: *stays },
             Self::Failed { failure, error } => Self::Failed { failure: *failure, error: Arc::clone(error) },
             Self::NothingToConfirm => Self::NothingToConfirm,
         }

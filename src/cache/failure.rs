@@ -18,21 +18,33 @@ pub enum Failure {
     Unreachable,
     /// It did not answer in time.
     Late,
-    /// It is about this engine: overload, a crash, a shutdown, a rule of its operator.
+    /// There was no room for whoever asked, or there is none any more.
+    Busy,
+    /// It is about this engine: a crash, a rule of its operator.
     Ours,
 }
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Missing, Self::Unusable, Self::Refused, Self::Broken, Self::Unreachable, Self::Late, Self::Ours];
+    pub const ALL: [Self; 8] =
+        [Self::Missing, Self::Unusable, Self::Refused, Self::Broken, Self::Unreachable, Self::Late, Self::Busy, Self::Ours];
 
     /// Whether it is remembered, and replaces what was known.
     #[must_use]
     pub fn is_kept(self) -> bool {
         match self {
             Self::Missing | Self::Unusable => true,
-            Self::Refused | Self::Broken | Self::Unreachable | Self::Late | Self::Ours => false,
+            Self::Refused | Self::Broken | Self::Unreachable | Self::Late | Self::Busy | Self::Ours => false,
+        }
+    }
+
+    /// Whether it is one caller's alone, such as its deadline or its turn at a full door: another that waits for the same
+    /// document may well get it.
+    #[must_use]
+    pub fn is_own(self) -> bool {
+        match self {
+            Self::Late | Self::Busy => true,
+            Self::Missing | Self::Unusable | Self::Refused | Self::Broken | Self::Unreachable | Self::Ours => false,
         }
     }
 
@@ -41,7 +53,7 @@ impl Failure {
     pub fn is_excused(self) -> bool {
         match self {
             Self::Broken | Self::Unreachable | Self::Late => true,
-            Self::Missing | Self::Unusable | Self::Refused | Self::Ours => false,
+            Self::Missing | Self::Unusable | Self::Refused | Self::Busy | Self::Ours => false,
         }
     }
 }
@@ -61,6 +73,7 @@ mod tests {
     fn what_is_not_about_the_source_is_never_remembered() {
         let kept: Vec<Failure> = Failure::ALL.into_iter().filter(|failure| failure.is_kept()).collect();
         assert_eq!(kept, [Failure::Missing, Failure::Unusable]);
+        assert!(Failure::ALL.into_iter().all(|failure| !(failure.is_own() && failure.is_kept())));
         assert!(!Failure::Ours.is_excused(), "a rule of the operator is not got around by what is stored");
     }
 }

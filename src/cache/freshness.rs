@@ -101,6 +101,21 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const HEURISTIC_DIVISOR: u32 = 10;
 
 impl Freshness {
+    /// Of what is not to be used again.
+    pub(crate) fn over(now: UnixTime) -> Self {
+        Self {
+            fetched_at: now,
+            initial_age: Duration::ZERO,
+            fresh_until: now,
+            stale_while_revalidate_until: now,
+            stale_if_error_until: now,
+            must_revalidate: true,
+            storable: false,
+            explicit: false,
+            validators: Validators::default(),
+        }
+    }
+
     /// Of a response with content, or of the `304` that renews one.
     #[must_use]
     pub fn of(response: &ResponseHead<'_>, fetched_at: UnixTime, policy: &FreshnessPolicy) -> Self {

@@ -57,9 +57,9 @@ impl<E> Refresh<E> {
         match cache.0.flights.join(self.key).fly(lead).await.0 {
             Landed::Entry { confirmed: true, .. } => Refreshed::Confirmed,
             Landed::Entry { confirmed: false, .. } => Refreshed::Replaced,
-            Landed::Private => Refreshed::Dropped,
+            Landed::Private { stays: false } => Refreshed::Dropped,
             Landed::Failed { failure, .. } if failure.is_kept() => Refreshed::Dropped,
-            Landed::Failed { .. } | Landed::NothingToConfirm => Refreshed::Kept,
+            Landed::Private { stays: true } | Landed::Failed { .. } | Landed::NothingToConfirm => Refreshed::Kept,
         }
     }
 }

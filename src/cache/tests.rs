@@ -165,11 +165,59 @@ async fn a_failure_is_for_its_flight_only() {
     assert!(leader.as_mut().now_or_never().is_none());
     let mut follower = Box::pin(ask(&cache, "a", at(0), document("one", "max-age=60", at(0))));
     assert!(follower.as_mut().now_or_never().is_none());
-    fail.send(failed(Failure::Late)).expect("somebody waits");
+    fail.send(failed(Failure::Broken)).expect("somebody waits");
     for waiting in [leader.await, follower.await] {
-        assert!(matches!(waiting, Err(Unanswered::Failed(error)) if *error == "Late"));
+        assert!(matches!(waiting, Err(Unanswered::Failed(error)) if *error == "Broken"));
     }
     assert_eq!(ask(&cache, "a", at(0), document("two", "max-age=60", at(0))).await.expect("answers").body, "two");
+}
+
+#[tokio::test]
+async fn a_failure_that_is_the_leaders_own_is_nobody_elses_and_one_of_the_others_leads() {
+    for own in Failure::ALL.into_iter().filter(|failure| failure.is_own()) {
+        let (cache, fetches) = (cache().await, AtomicUsize::new(0));
+        let none = Directives::default();
+        let (fail, failing) = oneshot::channel();
+        let mut leader = Box::pin(cache.get_or_fetch(key("a"), &none, at(0), |_| async { failing.await.expect("fails") }));
+        assert!(leader.as_mut().now_or_never().is_none());
+        let count = |fetched| {
+            fetches.fetch_add(1, Ordering::Relaxed);
+            ready(fetched)
+        };
+        // The first that leads next has no time either; the second has, and the third gets what that one brings.
+        let mut waiting = vec![Box::pin(cache.get_or_fetch(key("a"), &none, at(0), |_| count(failed(own))))];
+        let mut others: Vec<_> = (0..2)
+            .map(|_| Box::pin(cache.get_or_fetch(key("a"), &none, at(0), |_| count(document("one", "max-age=60", at(0))))))
+            .collect();
+        assert!(waiting.iter_mut().all(|follower| follower.as_mut().now_or_never().is_none()));
+        assert!(others.iter_mut().all(|follower| follower.as_mut().now_or_never().is_none()));
+        fail.send(failed(own)).expect("somebody waits");
+        assert!(matches!(leader.await, Err(Unanswered::Failed(error)) if *error == format!("{own:?}")));
+        let failed = waiting.remove(0).await;
+        assert!(matches!(failed, Err(Unanswered::Failed(error)) if *error == format!("{own:?}")), "its own fetch fails");
+        for answer in futures_util::future::join_all(others).await {
+            assert_eq!(answer.expect("has a fetch of its own").body, "one");
+        }
+        assert_eq!(fetches.load(Ordering::Relaxed), 2, "{own:?}: one fetch for each that leads");
+    }
+}
+
+#[tokio::test]
+async fn a_makeshift_goes_to_its_asker_alone_and_what_is_stored_stays() {
+    let cache = cache().await;
+    let makeshift = || Fetched::Makeshift { body: "as it was sent".into(), at: at(0) };
+    let answer = ask(&cache, "a", at(0), makeshift()).await.expect("answers");
+    assert_eq!((answer.body.clone(), answer.status.to_string()), ("as it was sent".into(), "eventmesh; fwd=miss; ttl=0".into()));
+    assert!(stored(&cache, "a", at(0)).await.is_none());
+
+    ask(&cache, "b", at(0), document("one", "max-age=60, stale-while-revalidate=100", at(0))).await.expect("answers");
+    let anew = Directives { max_age: Some(Duration::ZERO), ..Directives::default() };
+    let answer = cache.get_or_fetch(key("b"), &anew, at(1), |_| ready(makeshift())).await.expect("answers");
+    assert_eq!(answer.body, "as it was sent");
+    assert_eq!(stored(&cache, "b", at(2)).await.expect("is as it was").body, "one");
+    let refresh = stored(&cache, "b", at(70)).await.expect("is served").refresh.expect("nobody renews it yet");
+    assert_eq!(refresh.run(|_| ready(makeshift())).await, Refreshed::Kept);
+    assert_eq!(stored(&cache, "b", at(71)).await.expect("is as it was").body, "one");
 }
 
 #[tokio::test]

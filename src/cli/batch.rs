@@ -18,11 +18,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::EngineArgs;
 use super::exit::Exit;
 use super::extract::{checked_base, request_for};
 use super::interrupt::interrupted;
 use super::place::{Place, ServerArgs, largest_page};
+use super::{EngineArgs, Visitor};
 use crate::error::{Error, ErrorKind};
 use crate::gate::RouteTaken;
 use crate::reply::Timing;
@@ -53,6 +53,9 @@ pub(crate) struct BatchArgs {
     /// Pages at work at once [default: two per worker]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     concurrency: Option<u32>,
+    /// Asks sites for what their robots.txt does not allow, too; with --server, if the daemon does so
+    #[arg(long, conflicts_with = "robots")]
+    ignore_robots: bool,
     #[command(flatten)]
     server: ServerArgs,
     #[command(flatten)]
@@ -124,7 +127,8 @@ pub(crate) async fn run(arguments: BatchArgs) -> Result<(), Exit> {
             (Box::new(file), name)
         }
     };
-    let mut config = arguments.engine.config()?;
+    let mut config = arguments.engine.config_of(Visitor::Robot)?;
+    config.fetch.robots &= !arguments.ignore_robots;
     let concurrency = arguments.concurrency.unwrap_or(config.workers.saturating_mul(2)).max(1);
     // What is at work is bounded by the concurrency; the engine must not refuse its own batch.
     config.max_requests = config.max_requests.max(concurrency as usize);

@@ -8,7 +8,8 @@ use crate::config;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Tells everything that is wrong with the settings; exit code 2 if anything is
+    /// Tells everything that is wrong with the settings, and with the keys and the secret that they name; exit code 2 if anything
+    /// is
     #[command(after_help = "Example:\n  eventmesh config check --config eventmesh.toml && systemctl reload eventmesh")]
     Check(CheckArgs),
     /// Prints the settings that count
@@ -41,7 +42,7 @@ pub(crate) fn run(command: ConfigCommand) -> Result<(), Exit> {
     match command {
         ConfigCommand::Check(arguments) => {
             let sources = arguments.daemon.sources()?;
-            let loaded = sources.load().map_err(Exit::usage)?;
+            let loaded = sources.check().map_err(Exit::usage)?;
             let file = sources.place().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
             write_out(format!("all is well: {file}, {} settings set\n", loaded.set()).as_bytes())
         }

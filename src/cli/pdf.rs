@@ -11,7 +11,7 @@ use super::EngineArgs;
 use super::exit::Exit;
 use super::extract::{read_standard_input, request_for};
 use super::interrupt::interrupted;
-use super::place::{ServerArgs, largest_page};
+use super::place::{NoServerArgs, largest_page};
 use crate::reply::Chunk;
 use crate::request::{Picture, Request};
 use eventmesh_extractors::pdf::Password;
@@ -43,7 +43,7 @@ pub(crate) struct RenderArgs {
     #[arg(long, value_name = "PASSWORD", env = "EVENTMESH_PDF_PASSWORD", hide_env_values = true)]
     password: Option<Password>,
     #[command(flatten)]
-    server: ServerArgs,
+    server: NoServerArgs,
     #[command(flatten)]
     engine: EngineArgs,
 }

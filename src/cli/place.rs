@@ -28,6 +28,26 @@ pub(crate) struct ServerArgs {
     key_file: Option<PathBuf>,
 }
 
+/// A daemon that is named where none does the work. One that the environment names is for the commands that can use it.
+#[derive(Debug, Args)]
+pub(crate) struct NoServerArgs {
+    /// No daemon does this
+    #[arg(long, value_name = "URL", hide = true)]
+    server: Option<Address>,
+}
+
+impl NoServerArgs {
+    /// Refuses a daemon for what none does.
+    pub(crate) fn none_for(&self, what_none_does: &str) -> Result<(), Exit> {
+        match &self.server {
+            None => Ok(()),
+            Some(address) => {
+                Err(Exit::usage(format!("the daemon at {address} {what_none_does}: leave out --server, and it is done here")))
+            }
+        }
+    }
+}
+
 /// How long a page of a list is asked for again and again by a daemon that is full, or not there.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
@@ -52,16 +72,6 @@ impl ServerArgs {
     pub(crate) fn client(&self) -> Result<Option<Client>, Exit> {
         let Some(address) = &self.server else { return Ok(None) };
         Ok(Some(Client::new(address.clone(), self.key()?)?))
-    }
-
-    /// Refuses a daemon for what none does.
-    pub(crate) fn none_for(&self, what_none_does: &str) -> Result<(), Exit> {
-        match &self.server {
-            None => Ok(()),
-            Some(address) => Err(Exit::usage(format!(
-                "the daemon at {address} {what_none_does}: leave out --server, or unset EVENTMESH_SERVER, and it is done here"
-            ))),
-        }
     }
 
     fn key(&self) -> Result<Option<Key>, Exit> {

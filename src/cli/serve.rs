@@ -125,6 +125,7 @@ pub(crate) async fn run(arguments: ServeArgs, spans: Spans) -> Result<(), Exit> 
         | DaemonError::Given(_)
         | DaemonError::Signals(_)
         | DaemonError::Engine(_)
-        | DaemonError::Down { .. } => Exit::fault("the daemon has failed", error),
+        | DaemonError::Down { .. }
+        | DaemonError::JobsEnded { .. } => Exit::fault("the daemon has failed", error),
     })
 }

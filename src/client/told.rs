@@ -180,6 +180,7 @@ impl From<WrittenRendered> for Rendered {
             url: written.url,
             status: written.status,
             content_type: None,
+            headers: Vec::new(),
             settled: written.settled,
             outcomes: written.actions,
             pictures: written.pictures.into_iter().map(picture).collect(),
@@ -242,9 +243,8 @@ fn kind(code: &str) -> ErrorKind {
         "body_too_large" => ErrorKind::TooLarge,
         "quota" => ErrorKind::Overloaded,
         "body_stalled" => ErrorKind::Unavailable,
-        "syntax" | "semantics" | "media_type" | "not_acceptable" | "no_such_path" | "method" | "unauthorized" | "forbidden" => {
-            ErrorKind::InvalidRequest
-        }
+        "syntax" | "semantics" | "media_type" | "not_acceptable" | "no_such_path" | "method" | "unauthorized" | "forbidden"
+        | "foreign" => ErrorKind::InvalidRequest,
         code => ErrorKind::from_label(code).unwrap_or(ErrorKind::Internal),
     }
 }
@@ -254,7 +254,7 @@ fn message(code: &str, detail: &str, address: &Address) -> String {
         "unauthorized" => {
             format!("the daemon at {address} needs a key that it knows; --key-file or EVENTMESH_KEY gives one")
         }
-        "forbidden" | "quota" | "body_too_large" => format!("the daemon at {address} refuses: {detail}"),
+        "forbidden" | "foreign" | "quota" | "body_too_large" => format!("the daemon at {address} refuses: {detail}"),
         _ => detail.to_owned(),
     }
 }

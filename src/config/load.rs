@@ -17,6 +17,8 @@ use figment::value::Value;
 use super::layer::Layer;
 use super::origin::Origin;
 use super::settings::{self, PREFIX, Settings};
+use crate::daemon::secret;
+use crate::http::Keys;
 
 /// Where settings come from, besides their defaults.
 #[derive(Clone, Debug, Default)]
@@ -117,10 +119,19 @@ impl Sources {
     /// any over.
     pub(crate) fn load_to_serve(&self) -> Result<Loaded, Unsound> {
         let mut loaded = self.load()?;
-        match self.credential(&loaded) {
-            None => {}
-            Some(Ok(path)) => loaded.settings.daemon.keys = Some(path),
-            Some(Err(problem)) => return Err(Unsound { problems: vec![problem] }),
+        let mut problems = Vec::new();
+        for key in ["daemon.keys", "daemon.webhook_secret"] {
+            let origin = loaded.origin(key);
+            let daemon = &mut loaded.settings.daemon;
+            let file = if key == "daemon.keys" { &mut daemon.keys } else { &mut daemon.webhook_secret };
+            match file.as_deref().and_then(|file| self.credential(key, file, &origin)) {
+                None => {}
+                Some(Ok(path)) => *file = Some(path),
+                Some(Err(problem)) => problems.push(problem),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Unsound { problems });
         }
         let cache = &mut loaded.settings.engine.cache;
         if cache.directory.is_none() {
@@ -130,6 +141,27 @@ impl Sources {
             cache.directory = first.filter(|first| first.is_absolute()).map(|first| first.join("pages"));
         }
         Ok(loaded)
+    }
+
+    /// The settings, with the files that they name looked at, too: the keys and the secret of webhooks. What only a service
+    /// manager hands over is taken as it is.
+    pub(crate) fn check(&self) -> Result<Loaded, Unsound> {
+        let loaded = self.load()?;
+        let daemon = &loaded.settings.daemon;
+        let read = |file: &Path| file.to_str().is_none_or(|file| !file.starts_with(CREDENTIAL));
+        let keys = daemon.keys.as_deref().filter(|file| read(file)).and_then(|file| Keys::read(file).err());
+        let secret = daemon.webhook_secret.as_deref().filter(|file| read(file)).and_then(|file| secret(file).err());
+        let problems: Vec<_> = keys
+            .map(|error| ("daemon.keys", error.to_string()))
+            .into_iter()
+            .chain(secret.map(|why| ("daemon.webhook_secret", why)))
+            .collect();
+        if problems.is_empty() {
+            return Ok(loaded);
+        }
+        Err(Unsound {
+            problems: problems.into_iter().map(|(key, why)| format!("{key}: {why} ({})", loaded.origin(key))).collect(),
+        })
     }
 
     /// The file that is read now.
@@ -161,19 +193,17 @@ impl Sources {
         (layers, problems)
     }
 
-    /// The path of the credential that the keys are, if they are one.
-    fn credential(&self, loaded: &Loaded) -> Option<Result<PathBuf, String>> {
-        let name = loaded.settings.daemon.keys.as_ref()?.to_str()?.strip_prefix(CREDENTIAL)?;
-        let origin = loaded.origin("daemon.keys");
+    /// The path of the credential that a file is, if it is one.
+    fn credential(&self, key: &str, file: &Path, origin: &Origin) -> Option<Result<PathBuf, String>> {
+        let name = file.to_str()?.strip_prefix(CREDENTIAL)?;
         if name.is_empty() || name == "." || name == ".." || name.contains('/') {
-            let why = "daemon.keys names no credential: a name has no / in it, as in credential:keys";
-            return Some(Err(format!("{why} ({origin})")));
+            return Some(Err(format!("{key} names no credential: a name has no / in it, as in credential:keys ({origin})")));
         }
         let directory = self.environment.iter().find(|(variable, _)| variable == CREDENTIALS).map(|(_, directory)| directory);
         let path = directory.filter(|directory| !directory.is_empty()).map(|directory| Path::new(directory).join(name));
         Some(path.ok_or_else(|| {
             format!(
-                "daemon.keys names the credential {name}, and no service manager has handed any over: {CREDENTIALS} is not set, \
+                "{key} names the credential {name}, and no service manager has handed any over: {CREDENTIALS} is not set, \
                  which LoadCredential={name}:/PATH in the unit does ({origin})"
             )
         }))
@@ -221,6 +251,10 @@ impl Loaded {
                 self.settings.daemon.max_body = body;
                 followers.push(("daemon.max_body", "max_page_bytes"));
             }
+        }
+        if !set("daemon.bodies") && self.settings.daemon.bodies < self.settings.daemon.max_body {
+            self.settings.daemon.bodies = self.settings.daemon.max_body;
+            followers.push(("daemon.bodies", "daemon.max_body"));
         }
         if !set("keep_resident") && engine.keep_resident > engine.page_memory {
             engine.keep_resident = engine.page_memory;

@@ -370,6 +370,7 @@ mod tests {
             ops_listen: _,
             keys: _,
             max_body: _,
+            bodies: _,
             connections: _,
             head: _,
             head_bytes: _,
@@ -405,10 +406,11 @@ mod tests {
             max_pages: _,
             deadline: _,
             max_blob_bytes: _,
+            webhook_tries: _,
             webhook_secret: _,
         } = jobs;
         // 8 and scratch, 8 of recycling, 2 + 3 of restarts, 3 + 6 of the governor, 13 + 3 + 13 of fetching, 12 of the cache, 2 of
-        // egress, 9 + 7 of PDFs, 7 + 13 of browsers, 10 of the daemon, 12 + 8 of jobs, 5 of traces.
-        assert_eq!(all().count(), 9 + 8 + 5 + 9 + 29 + 12 + 2 + 16 + 20 + 10 + 20 + 5);
+        // egress, 9 + 7 of PDFs, 7 + 13 of browsers, 11 of the daemon, 12 + 9 of jobs, 5 of traces.
+        assert_eq!(all().count(), 9 + 8 + 5 + 9 + 29 + 12 + 2 + 16 + 20 + 11 + 21 + 5);
     }
 }

@@ -1,6 +1,6 @@
 //! Whether the daemon still gets anything done. Pure.
 //!
-//! That a listener answers says nothing: what counts is that requests end, that whoever watches memory looks, and that a page
+//! That a listener answers says nothing: what counts is that requests end when they have to, that whoever watches memory looks, and that a page
 //! of our own comes through when nobody else's does.
 
 use std::fmt;
@@ -11,8 +11,8 @@ use std::time::Duration;
 pub(crate) struct Sight {
     /// Requests that have ended so far, whatever the end.
     pub(crate) ended: u64,
-    /// Requests that are being worked on.
-    pub(crate) at_work: usize,
+    /// How far the request that should have ended first is past its own deadline; `None` if none is.
+    pub(crate) overdue: Option<Duration>,
     /// Looks that the governor has taken so far.
     pub(crate) looks: u64,
     /// Whether a page of our own came through since the last look; `None` if none was tried.
@@ -22,10 +22,10 @@ pub(crate) struct Sight {
 /// Why the daemon is not alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stuck {
-    /// Requests are at work, and none has ended for longer than any may take.
+    /// A request is at work long after it should have been ended.
     Requests {
-        /// How long.
-        since: Duration,
+        /// How far it is past its deadline.
+        overdue: Duration,
     },
     /// Nobody looks at memory any more.
     Governor {
@@ -42,7 +42,7 @@ pub(crate) enum Stuck {
 impl fmt::Display for Stuck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Requests { since } => write!(f, "requests are at work, and none has ended for {} s", since.as_secs()),
+            Self::Requests { overdue } => write!(f, "a request is at work that should have ended {} s ago", overdue.as_secs()),
             Self::Governor { since } => write!(f, "memory has not been looked at for {} s", since.as_secs()),
             Self::Canary { strikes } => write!(f, "{strikes} pages of our own in a row did not come through"),
         }
@@ -52,7 +52,7 @@ impl fmt::Display for Stuck {
 /// How patient one is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// The longest that a request may take, and then some.
+    /// How far a request may be past its deadline: every one ends by it, or is ended.
     pub(crate) requests: Duration,
     /// The longest that the governor may be silent.
     pub(crate) governor: Duration,
@@ -65,21 +65,17 @@ pub(crate) struct Patience {
 pub(crate) struct Liveness {
     patience: Patience,
     last: Sight,
-    ended_at: Duration,
     looked_at: Duration,
     strikes: u32,
 }
 
 impl Liveness {
     pub(crate) fn new(patience: Patience, now: Duration) -> Self {
-        Self { patience, last: Sight::default(), ended_at: now, looked_at: now, strikes: 0 }
+        Self { patience, last: Sight::default(), looked_at: now, strikes: 0 }
     }
 
     /// Takes in what is seen at `now`, and says whether anything is stuck.
     pub(crate) fn look(&mut self, now: Duration, sight: Sight) -> Result<(), Stuck> {
-        if sight.ended != self.last.ended || sight.at_work == 0 {
-            self.ended_at = now;
-        }
         if sight.looks != self.last.looks {
             self.looked_at = now;
         }
@@ -91,10 +87,10 @@ impl Liveness {
             None => {}
         }
         self.last = sight;
-        let (silent, unseen) = (now.saturating_sub(self.ended_at), now.saturating_sub(self.looked_at));
-        if silent > self.patience.requests {
-            return Err(Stuck::Requests { since: silent });
+        if let Some(overdue) = sight.overdue.filter(|overdue| *overdue > self.patience.requests) {
+            return Err(Stuck::Requests { overdue });
         }
+        let unseen = now.saturating_sub(self.looked_at);
         if unseen > self.patience.governor {
             return Err(Stuck::Governor { since: unseen });
         }
@@ -120,30 +116,43 @@ mod tests {
         seen.iter().map(|(at, sight)| liveness.look(seconds(*at), *sight).is_ok()).collect()
     }
 
-    fn sight(ended: u64, at_work: usize, looks: u64) -> Sight {
-        Sight { ended, at_work, looks, canary: None }
+    fn sight(ended: u64, overdue: Option<u64>, looks: u64) -> Sight {
+        Sight { ended, overdue: overdue.map(seconds), looks, canary: None }
     }
 
     #[test]
     fn work_that_does_not_end_is_seen_and_idleness_is_no_fault() {
-        let unseen = [(10, sight(0, 0, 1)), (30, sight(0, 0, 1)), (31, sight(0, 0, 1)), (32, sight(0, 0, 2))];
+        let unseen = [(10, sight(0, None, 1)), (30, sight(0, None, 1)), (31, sight(0, None, 1)), (32, sight(0, None, 2))];
         assert_eq!(alive(&unseen), [true, true, false, true]);
-        let idle: Vec<_> = (1..100).map(|turn| (turn * 10, sight(0, 0, turn))).collect();
+        let idle: Vec<_> = (1..100).map(|turn| (turn * 10, sight(0, None, turn))).collect();
         assert!(alive(&idle).iter().all(|alive| *alive));
-        let stuck: Vec<_> = (1..10).map(|turn| (turn * 10, sight(5, 3, turn))).collect();
-        assert_eq!(alive(&stuck), [true, true, true, true, true, true, true, false, false]);
-        let busy: Vec<_> = (1..100).map(|turn| (turn * 10, sight(turn, 3, turn))).collect();
+        let stuck: Vec<_> = (1..10).map(|turn| (turn * 10, sight(5, Some(turn * 10 - 9), turn))).collect();
+        assert_eq!(alive(&stuck), [true, true, true, true, true, true, false, false, false]);
+        let busy: Vec<_> = (1..100).map(|turn| (turn * 10, sight(turn, Some(1), turn))).collect();
         assert!(alive(&busy).iter().all(|alive| *alive));
+        // One that is stuck is seen while others come through, and it is well again when it has ended.
+        let beside = [(10, sight(1, Some(60), 1)), (11, sight(2, Some(61), 2)), (12, sight(3, None, 3))];
+        assert_eq!(alive(&beside), [true, false, true]);
+    }
+
+    #[test]
+    fn a_request_that_has_a_day_may_take_it_though_nothing_else_ends() {
+        let canary = |turn: u64, overdue| (turn * 30, Sight { canary: Some(true), ..sight(0, overdue, turn) });
+        let day: Vec<_> = (1..=24 * 120).map(|turn| canary(turn, None)).collect();
+        let mut liveness = Liveness::new(Patience { governor: seconds(60), ..PATIENCE }, seconds(0));
+        assert!(day.iter().all(|(at, sight)| liveness.look(seconds(*at), *sight).is_ok()));
+        let (at, after) = canary(24 * 120 + 3, Some(61));
+        assert_eq!(liveness.look(seconds(at), after), Err(Stuck::Requests { overdue: seconds(61) }));
     }
 
     #[test]
     fn two_lost_pages_in_a_row_are_a_sign_and_one_that_comes_through_heals() {
-        let canary = |turn: u64, canary| (turn, Sight { canary: Some(canary), ..sight(0, 0, turn) });
+        let canary = |turn: u64, canary| (turn, Sight { canary: Some(canary), ..sight(0, None, turn) });
         assert_eq!(
             alive(&[canary(1, false), canary(2, true), canary(3, false), canary(4, false), canary(5, true)]),
             [true, true, true, false, true]
         );
-        let others = (2, Sight { canary: None, ..sight(1, 0, 2) });
+        let others = (2, Sight { canary: None, ..sight(1, None, 2) });
         assert_eq!(alive(&[canary(1, false), others, canary(3, false)]), [true, true, true]);
     }
 }

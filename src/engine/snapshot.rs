@@ -1,6 +1,7 @@
 //! What an engine tells of itself.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use eventmesh_actors::{ControlGroupsSnapshot, GovernorSnapshot, TreeSnapshot};
 use eventmesh_extractors::wasm::SandboxUsage;
@@ -17,6 +18,8 @@ pub(crate) struct Progress {
     pub(crate) ended: u64,
     /// Requests that are being worked on.
     pub(crate) at_work: usize,
+    /// How far the one of them that should have ended first is past its deadline; `None` if none is.
+    pub(crate) overdue: Option<Duration>,
     /// Looks that the governor has taken.
     pub(crate) looks: u64,
 }

@@ -1,16 +1,17 @@
 //! One URL asked for with manners: robots.txt first, then a turn at its host, and again if that may help.
 
 use std::error::Error as StdError;
-use std::io;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use flate2::bufread::GzDecoder;
 use http_body_util::BodyExt;
 use hyper::Response;
 use hyper::body::{Frame, Incoming};
-use hyper::header::{HeaderMap, RETRY_AFTER};
+use hyper::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER};
 use hyper_util::client::legacy::connect::HttpInfo;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use url::Url;
@@ -20,7 +21,7 @@ use super::retry::{Retries, Trouble, retry_after};
 use super::robots::{LONGEST, Rules, Standing, token};
 use super::terms::Terms;
 use super::turns::{Turn, literal};
-use super::{Fetcher, unreachable};
+use super::{Fetcher, blocking, text_of, unreachable};
 use crate::cache::{UnixTime, Validators};
 use crate::egress::{DialError, cause};
 use crate::error::{Error, ErrorKind};
@@ -164,7 +165,7 @@ impl Fetcher {
         if !status.is_success() {
             return Ok(everything());
         }
-        let text = self.robots_text(response.into_body(), url.as_str()).await;
+        let text = self.robots_text(response, url.as_str()).await;
         let product = self.user_agent.to_str().map_or("", token);
         Ok(match text {
             Ok(text) => (Standing::Rules(Arc::new(Rules::parse(&text, product))), self.robots_kept),
@@ -172,7 +173,9 @@ impl Fetcher {
         })
     }
 
-    async fn robots_text(&self, mut body: Incoming, address: &str) -> Result<Vec<u8>, Error> {
+    async fn robots_text(&self, response: Response<Incoming>, address: &str) -> Result<Vec<u8>, Error> {
+        let coding = text_of(response.headers(), &CONTENT_ENCODING).unwrap_or_default();
+        let mut body = response.into_body();
         let until = Instant::now() + self.body;
         let mut text = Vec::new();
         while let Some(frame) = self.part(&mut body, until, address).await? {
@@ -182,7 +185,32 @@ impl Fetcher {
                 break;
             }
         }
-        Ok(text)
+        if coding.is_empty() {
+            return Ok(text);
+        }
+        let plain = blocking(move || plain(&coding, text)).await?;
+        // What cannot be read has said nothing, least of all that everything is allowed.
+        plain.map_err(|error| {
+            let message = format!("{address} cannot be read as it was sent: {error}");
+            Error::new(ErrorKind::SourceUnreadable, message).caused_by(error)
+        })
+    }
+}
+
+/// The text that was sent as `coding`, up to where it is read.
+fn plain(coding: &str, sent: Vec<u8>) -> io::Result<Vec<u8>> {
+    match &*coding.to_ascii_lowercase() {
+        "" | "identity" => Ok(sent),
+        "gzip" | "x-gzip" => {
+            let (mut sent, mut text) = (&sent[..], Vec::new());
+            // What follows it and is no gzip is left out, as it is of pages.
+            while text.len() < LONGEST && (sent.first() == Some(&0x1f) || text.is_empty() && !sent.is_empty()) {
+                let left = (LONGEST - text.len()) as u64;
+                GzDecoder::new(&mut sent).take(left).read_to_end(&mut text)?;
+            }
+            Ok(text)
+        }
+        other => Err(io::Error::new(io::ErrorKind::Unsupported, format!("it is {other}, which was not asked for"))),
     }
 }
 
@@ -217,4 +245,43 @@ fn trouble(error: &(dyn StdError + 'static)) -> (Trouble, Outcome) {
         next = error.source();
     }
     (Trouble::Final, Outcome::Badly)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(text).expect("it is written to memory");
+        gzip.finish().expect("it is written to memory")
+    }
+
+    #[test]
+    fn rules_are_read_as_they_were_written_and_not_as_they_were_sent() {
+        let rules = b"User-agent: *\nDisallow: /private\n";
+        assert_eq!(plain("", rules.to_vec()).expect("it is plain"), rules);
+        assert_eq!(plain("Identity", rules.to_vec()).expect("it is plain"), rules);
+        for coding in ["gzip", "GZIP", "x-gzip"] {
+            assert_eq!(plain(coding, gzip(rules)).expect("it is gzip"), rules);
+        }
+        let two = [gzip(rules), gzip(rules)].concat();
+        assert_eq!(plain("gzip", two).expect("it is gzip, twice"), [&rules[..], rules].concat());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_rule_and_what_grows_is_cut() {
+        let rules = gzip(b"User-agent: *\nDisallow: /private\n");
+        assert!(plain("gzip", rules[..rules.len() / 2].to_vec()).is_err());
+        assert!(plain("gzip", b"User-agent: *".to_vec()).is_err());
+        assert_eq!(plain("gzip", Vec::new()).expect("nothing was said"), b"");
+        assert!(plain("br", rules.clone()).is_err());
+        assert!(plain("gzip, gzip", rules).is_err());
+        assert_eq!(plain("gzip", gzip(&vec![b'#'; LONGEST * 20])).expect("it is gzip").len(), LONGEST);
+    }
 }

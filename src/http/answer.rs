@@ -263,6 +263,11 @@ pub(crate) fn server_timing(timing: &Timing) -> HeaderValue {
     HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static(""))
 }
 
+/// The value of [`SERVER_TIMING`] where no more is known than how long it took.
+pub(crate) fn total_timing(took: std::time::Duration) -> HeaderValue {
+    HeaderValue::from_str(&format!("total;dur={:.1}", took.as_secs_f64() * 1e3)).unwrap_or(HeaderValue::from_static(""))
+}
+
 /// The picture that was asked for, alone.
 pub(crate) fn picture(answer: &Parts) -> Result<Response, Problem> {
     let pictures = answer.rendered.as_deref().map(|rendered| &rendered.pictures);

@@ -22,6 +22,7 @@ use super::keys::Key;
 use super::later::{Wanted, WebhookBody, is_idempotent, owner};
 use super::prefer::Prefer;
 use super::problem::{HttpFailure, Problem};
+use super::room::Place;
 use super::stream::{Writing, signs, streaming};
 use crate::error::{Error, ErrorKind};
 use crate::jobs::{Items, JobView, JobsConfig, Kind, Outcome, Record, Running, Shown, Totals};
@@ -50,7 +51,7 @@ pub(crate) struct BatchBody {
 impl BatchBody {
     /// One page.
     pub(crate) fn of_one(body: ExtractBody) -> Self {
-        Self { priority: Some(body.priority), requests: vec![body], ..Self::default() }
+        Self { priority: Some(body.priority()), requests: vec![body], ..Self::default() }
     }
 
     /// How many pages.
@@ -68,7 +69,7 @@ impl BatchBody {
                 ExtractBody { url: Some(url), ..self.options.clone().unwrap_or_default() }
             }
         };
-        body.priority = self.priority();
+        body.priority = Some(self.priority());
         Some(body)
     }
 
@@ -101,12 +102,21 @@ impl BatchBody {
         // What is said of all is the same for all.
         for item in 0..if self.urls.is_empty() { self.items() } else { 1 } {
             let place = if self.urls.is_empty() { format!("/requests/{item}") } else { "/options".to_owned() };
+            if self.requests.get(item as usize).is_some_and(|body| body.priority.is_some()) {
+                return Err(priority_of_one(&format!("{place}/priority")));
+            }
             if let Some(body) = self.item(item) {
                 body.request().map_err(|problem| problem.under(&place))?;
             }
         }
         Ok(())
     }
+}
+
+/// Nothing of what is done together goes before the rest.
+fn priority_of_one(place: &str) -> Problem {
+    let message = "priority is said of all pages together, beside them";
+    Problem::http(HttpFailure::Semantics, message).at(place, message)
 }
 
 /// Extracts the contents of many pages and PDFs.
@@ -133,7 +143,7 @@ pub(super) async fn batch(
     State(api): State<Api>,
     key: Option<Extension<Key>>,
     headers: HeaderMap,
-    Written(body, written): Written<BatchBody>,
+    Written(body, written, place): Written<BatchBody>,
 ) -> Result<Response, Problem> {
     let limits = api.inner.later.limits();
     body.check(limits)?;
@@ -168,6 +178,7 @@ pub(super) async fn batch(
         signs: signs(),
         deadline: Instant::now() + within,
         ended: false,
+        _place: place,
     };
     let lines = unfold(streamed, |mut streamed| async move {
         let line = streamed.next().await?;
@@ -191,6 +202,8 @@ struct Streamed {
     signs: Interval,
     deadline: Instant,
     ended: bool,
+    /// The body is here until the end.
+    _place: Place,
 }
 
 impl Streamed {
@@ -232,7 +245,7 @@ impl Streamed {
         let kind = if record.problem.is_some() { "error" } else { "result" };
         let record = Record { url: self.body.item(item).and_then(|body| body.url), ..record };
         let shown = Shown { item: Some(item), ..Shown::new(self.numbered, kind, &record) };
-        self.writing.event(self.numbered, kind, &shown.line())
+        self.writing.event(None, kind, &shown.line())
     }
 
     fn end(&mut self) -> Bytes {
@@ -242,7 +255,7 @@ impl Streamed {
         let record = Record { totals: Some(self.totals), ..Record::default() };
         let state = if self.totals.left == 0 { "done" } else { "failed" };
         let shown = Shown { state: Some(state), ..Shown::new(self.numbered, "end", &record) };
-        self.writing.event(self.numbered, "end", &shown.line())
+        self.writing.event(None, "end", &shown.line())
     }
 }
 
@@ -256,6 +269,9 @@ impl ExtractBody {
                 let message = "options are said of many pages and name none";
                 return Err(Problem::http(HttpFailure::Semantics, message).at(place, message));
             }
+        }
+        if self.priority.is_some() {
+            return Err(priority_of_one("/options/priority"));
         }
         let sample = Self { url: Some("https://example.com/".to_owned()), ..self };
         let request = sample.request().map_err(|problem| problem.under("/options"))?;
@@ -283,6 +299,8 @@ mod tests {
             (r#"{"urls": ["a"], "options": {"html": "x"}}"#, Some("/options/html")),
             (r#"{"urls": ["a"], "options": {"browser": {"wait": "never"}}}"#, Some("/options/browser/wait")),
             (r#"{"requests": [{"html": "x"}, {"html": "x", "deadline_ms": 0}]}"#, Some("/requests/1/deadline_ms")),
+            (r#"{"requests": [{"html": "x"}, {"html": "x", "priority": "interactive"}]}"#, Some("/requests/1/priority")),
+            (r#"{"urls": ["a"], "options": {"priority": "batch"}}"#, Some("/options/priority")),
             (r#"{"urls": ["a"], "deadline_ms": 0}"#, Some("/deadline_ms")),
             (r#"{"urls": ["a"], "webhook": {"url": "http://a.b/", "secret": "x"}}"#, Some("/webhook/secret")),
         ];
@@ -302,7 +320,7 @@ mod tests {
         let item = body.item(1).expect("it is there");
         assert_eq!(
             (item.url.as_deref(), item.charset.as_deref(), item.priority),
-            (Some("b"), Some("utf-8"), PriorityBody::Batch)
+            (Some("b"), Some("utf-8"), Some(PriorityBody::Batch))
         );
         assert!(body.items() == 2 && body.item(2).is_none());
     }

@@ -47,9 +47,8 @@ pub(crate) struct ExtractBody {
     pub(crate) render: RenderWhen,
     /// How it does.
     pub(crate) browser: Option<BrowserBody>,
-    /// Who is served first.
-    #[serde(default)]
-    pub(crate) priority: PriorityBody,
+    /// Who is served first. Default `interactive`. Not for the pages of a batch or a crawl, which says it of all of them.
+    pub(crate) priority: Option<PriorityBody>,
     /// Milliseconds for all of it, waiting included. Default: the daemon's.
     pub(crate) deadline_ms: Option<u64>,
     /// The oldest answer that is taken from what is kept, in milliseconds; 0 asks anew.
@@ -79,7 +78,7 @@ pub(crate) enum RobotsBody {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RenderWhen {
-    /// If it is empty without its scripts.
+    /// If it is empty without its scripts, or something is asked for that only a browser brings.
     #[default]
     Auto,
     /// Always.
@@ -113,7 +112,7 @@ pub(crate) struct BrowserBody {
     /// Cookies that are there from the start.
     #[schema(value_type = Vec<Object>)]
     #[serde(default)]
-    pub(crate) cookies: Vec<Cookie>,
+    pub(crate) cookies: Vec<CookieBody>,
     /// Language and region.
     #[schema(example = "de-CH")]
     pub(crate) locale: Option<String>,
@@ -173,6 +172,31 @@ fn one() -> f64 {
     1.0
 }
 
+/// A cookie, as it is asked for. One that comes back may say more in other versions; one that is sent must not.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CookieBody {
+    name: String,
+    value: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    domain: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(default)]
+    secure: bool,
+    #[serde(default)]
+    http_only: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<u64>,
+}
+
+impl From<CookieBody> for Cookie {
+    fn from(body: CookieBody) -> Self {
+        let CookieBody { name, value, domain, path, secure, http_only, expires } = body;
+        Self { name, value, domain, path, secure, http_only, expires }
+    }
+}
+
 /// A picture of a page.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -215,16 +239,23 @@ pub(crate) struct ScreenshotBody {
 }
 
 impl ExtractBody {
+    /// Who is served first.
+    pub(crate) fn priority(&self) -> PriorityBody {
+        self.priority.unwrap_or_default()
+    }
+
     /// As it can be written down: a file becomes text.
     pub(crate) fn settled(mut self) -> Self {
         if let Some(file) = self.file.take() {
             self.data = Some(encoded(&file));
         }
+        self.priority = Some(self.priority());
         self
     }
 
     /// As the engine takes it.
     pub(crate) fn request(self) -> Result<Request, Problem> {
+        let priority = self.priority();
         let source = match (self.url, self.html, self.data, self.file) {
             (Some(url), None, None, None) => Source::Url(url),
             (None, Some(html), None, None) => Source::Bytes(html.into()),
@@ -234,7 +265,7 @@ impl ExtractBody {
             (None, None, None, Some(file)) => Source::Bytes(file),
             _ => return Err(Problem::http(HttpFailure::Semantics, "exactly one of url, html, data and a file is needed")),
         };
-        let mut request = Request::new(source).priority(self.priority.into());
+        let mut request = Request::new(source).priority(priority.into());
         if let Some(base_url) = self.base_url {
             let base = url::Url::parse(&base_url).ok().filter(|url| !url.cannot_be_a_base());
             request = request.base_url(base.ok_or_else(|| senseless("/base_url", "is no URL that others can be relative to"))?);
@@ -274,9 +305,9 @@ impl ExtractBody {
                 return Err(senseless("/browser", "says how to render a page that is never rendered"));
             }
             RenderWhen::Never => RenderMode::Never,
-            RenderWhen::Auto if options.actions.is_empty() && options.screenshot.is_none() && !options.pdf => RenderMode::Auto,
-            // Whoever wants something done with the page, or a picture of it, wants it rendered.
-            RenderWhen::Auto | RenderWhen::Always => RenderMode::Always,
+            // Whoever wants something done with the page, or a picture of it, wants it rendered; the request sees to that.
+            RenderWhen::Auto => RenderMode::Auto,
+            RenderWhen::Always => RenderMode::Always,
         };
         Ok(request.rendered(mode, options))
     }
@@ -296,7 +327,7 @@ impl ScreenshotBody {
             base_url: self.base_url,
             render: RenderWhen::Always,
             browser: Some(browser),
-            priority: self.priority,
+            priority: Some(self.priority),
             deadline_ms: self.deadline_ms,
             session: self.session,
             robots: self.robots,
@@ -321,7 +352,7 @@ impl BrowserBody {
             }),
             user_agent: self.user_agent,
             headers: self.headers.into_iter().collect(),
-            cookies: self.cookies,
+            cookies: self.cookies.into_iter().map(Cookie::from).collect(),
             locale: self.locale,
             timezone: self.timezone,
             javascript: self.javascript.unwrap_or(defaults.javascript),
@@ -442,6 +473,12 @@ mod tests {
             (r#"{"url": "a", "html": "b"}"#, 422, ""),
             (r#"{"url": "a", "colour": 1}"#, 422, "/colour"),
             (r#"{"url": "a", "browser": {"viewport": {"width": "x", "height": 1}}}"#, 422, "/browser/viewport/width"),
+            (r#"{"url": "a", "browser": {"viewport": {"width": 1, "height": 1, "depth": 1}}}"#, 422, "/browser/viewport/depth"),
+            (
+                r#"{"url": "a", "browser": {"cookies": [{"name": "a", "value": "b", "httpOnly": true}]}}"#,
+                422,
+                "/browser/cookies/0",
+            ),
             (r#"{"url": "a", "browser": {"wait": "never"}}"#, 422, "/browser/wait"),
             (r#"{"url": "a", "browser": {"actions": [{"action": "dance"}]}}"#, 422, "/browser/actions/0"),
             (r#"{"url": "a", "deadline_ms": 0}"#, 422, "/deadline_ms"),

@@ -43,7 +43,7 @@ pub(crate) struct CrawlBody {
     /// No paths of any of these patterns.
     #[serde(default)]
     exclude: Vec<String>,
-    /// Whether the site's sitemap is read. Default it is.
+    /// Whether the site's sitemaps are read: those that its robots.txt names, and /sitemap.xml. Default they are.
     #[serde(default = "yes")]
     pub(crate) sitemap: bool,
     /// What there is to say of every page.
@@ -132,7 +132,8 @@ impl CrawlBody {
 
 /// Crawls a site.
 ///
-/// It begins at one page and follows links on the same site, each page once. It is a job: the answer is 202 and says where it
+/// It begins at one page and follows links on the same site, each page once; where the first page redirects to another host,
+/// that is the site, too. It is a job: the answer is 202 and says where it
 /// is. Every page is a result, with its address as `url`, its `depth`, and what it led to as `found`. Links that say
 /// `nofollow` are not followed, and what a site does not want to be asked for is an item that failed.
 #[utoipa::path(
@@ -147,7 +148,7 @@ pub(super) async fn crawl(
     State(api): State<Api>,
     key: Option<Extension<Key>>,
     headers: HeaderMap,
-    Written(body, written): Written<CrawlBody>,
+    Written(body, written, _place): Written<CrawlBody>,
 ) -> Result<Response, Problem> {
     body.check(api.inner.later.limits())?;
     // It is asked for again with every page, but told of only here.
@@ -178,6 +179,7 @@ mod tests {
             (r#"{"url": "http://a.b/", "max_pages": 9, "scope": "path", "path": "/x"}"#, Some("/path")),
             (r#"{"url": "http://a.b/", "max_pages": 9, "exclude": ["/a", ""]}"#, Some("/exclude/1")),
             (r#"{"url": "http://a.b/", "max_pages": 9, "options": {"url": "x"}}"#, Some("/options/url")),
+            (r#"{"url": "http://a.b/", "max_pages": 9, "options": {"priority": "batch"}}"#, Some("/options/priority")),
         ];
         for (text, expected) in cases {
             let checked = json::<CrawlBody>(text.as_bytes()).and_then(|body| body.check(&limits));

@@ -13,7 +13,9 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use super::Api;
+use super::answer::{SERVER_TIMING, total_timing};
 use super::keys::{Entered, Key, Scope};
+use super::origin;
 use super::problem::{HttpFailure, Problem, Told};
 use super::quota::Exhausted;
 
@@ -53,6 +55,7 @@ pub(crate) async fn identify(State(api): State<Api>, mut request: Request, next:
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         *response.body_mut() = problem.instance(&id.0).body();
         response.headers_mut().remove(CONTENT_LENGTH);
+        response.headers_mut().insert(SERVER_TIMING, total_timing(began.elapsed()));
     }
     let told = response.extensions().get::<Told>().copied();
     let status = response.status();
@@ -97,7 +100,7 @@ pub(crate) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
 fn entered(api: &Api, request: &Request) -> Result<Option<(Key, Entered)>, Problem> {
     let keys = &api.inner.keys;
     if !keys.are_needed() {
-        return Ok(None);
+        return origin::check(request).map(|()| None);
     }
     let bearer = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = bearer.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));

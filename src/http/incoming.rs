@@ -1,5 +1,7 @@
 //! Bodies on their way in: bounded while they come, and taken for what they are said to be.
 
+use std::time::Duration;
+
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,11 +14,13 @@ use super::Api;
 use super::aside::aside;
 use super::body::{ExtractBody, ScreenshotBody, json};
 use super::problem::{HttpFailure, Problem};
-use super::steady::{QUIET, Steady, is_stalled};
+use super::room::{Place, Placed, is_no_room};
+use super::steady::{QUIET, Steady, WHOLE, is_stalled};
+use crate::error::{Error, ErrorKind};
 
-/// A body that has come in whole.
+/// A body that has come in whole, and the room that it takes.
 #[derive(Debug)]
-pub(crate) struct Incoming<T>(pub(crate) T);
+pub(crate) struct Incoming<T>(pub(crate) T, pub(crate) Place);
 
 /// What can be made of a body that is no JSON.
 pub(crate) trait FromSource: DeserializeOwned + Send + 'static {
@@ -53,18 +57,19 @@ impl<T: FromSource> FromRequest<Api> for Incoming<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
-        let limit = api.inner.max_body;
+        let (limit, place) = (api.inner.max_body, api.inner.room.place());
         let content_type = essence(request.headers());
         match content_type.as_deref() {
             None | Some("application/json" | "") => {
-                let bytes = whole(request, limit).await?;
-                aside(bytes.len(), move || json(&bytes)).await?.map(Self)
+                let bytes = whole(request, limit, &place).await?;
+                aside(bytes.len(), move || json(&bytes)).await?.map(|body| Self(body, place))
             }
-            Some("multipart/form-data") => form(request, limit).await.map(Self),
+            Some("multipart/form-data") => form(request, limit, &place).await.map(|body| Self(body, place)),
             Some("text/html" | "application/xhtml+xml" | "application/pdf" | "application/octet-stream") => {
                 let said = full_type(request.headers());
-                let file = whole(request, limit).await?;
-                T::empty().with_file(file, said.as_deref()).map(Self).ok_or_else(|| unknown("this"))
+                let file = whole(request, limit, &place).await?;
+                let body = T::empty().with_file(file, said.as_deref()).ok_or_else(|| unknown("this"))?;
+                Ok(Self(body, place))
             }
             Some(other) => Err(unknown(other)),
         }
@@ -90,33 +95,45 @@ fn too_large(limit: usize) -> Problem {
 }
 
 fn stalled() -> Problem {
-    Problem::http(HttpFailure::Stalled, format!("nothing has come of the body for {QUIET:?}"))
+    let message = format!("nothing has come of the body for {QUIET:?}, or not all of it within {WHOLE:?}");
+    Problem::http(HttpFailure::Stalled, message)
+}
+
+/// When there may be room again: bodies come in within seconds.
+const SOON: Duration = Duration::from_secs(1);
+
+fn no_room() -> Problem {
+    let full = "as many bytes of requests are on their way in as may be at once (daemon.bodies)";
+    Error::new(ErrorKind::Overloaded, full).retry_after(SOON).into()
 }
 
 /// All of a body, whatever its `Content-Length` says.
-async fn whole(request: Request, limit: usize) -> Result<Bytes, Problem> {
-    match Limited::new(Steady::new(request.into_body()), limit).collect().await {
+async fn whole(request: Request, limit: usize, place: &Place) -> Result<Bytes, Problem> {
+    match Limited::new(Placed::new(Steady::new(request.into_body()), place.clone(), limit), limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
         Err(error) if is_stalled(&*error) => Err(stalled()),
+        Err(error) if is_no_room(&*error) => Err(no_room()),
         Err(error) => Err(Problem::http(HttpFailure::Syntax, format!("the body does not come through: {error}"))),
     }
 }
 
 /// A form: `file` is the page, `options` is JSON and says what else there is to say.
-async fn form<T: FromSource>(request: Request, limit: usize) -> Result<T, Problem> {
+async fn form<T: FromSource>(request: Request, limit: usize, place: &Place) -> Result<T, Problem> {
     let broken = |error: axum::extract::multipart::MultipartError| {
         if error.status() == hyper::StatusCode::PAYLOAD_TOO_LARGE {
             too_large(limit)
         } else if is_stalled(&error) {
             stalled()
+        } else if is_no_room(&error) {
+            no_room()
         } else {
             Problem::http(HttpFailure::Syntax, format!("the form cannot be parsed: {}", error.body_text()))
         }
     };
     // All of its parts together are held to the same limit as any body.
     let (parts, body) = request.into_parts();
-    let body = axum::body::Body::new(Limited::new(Steady::new(body), limit));
+    let body = axum::body::Body::new(Limited::new(Placed::new(Steady::new(body), place.clone(), limit), limit));
     let mut request = Request::from_parts(parts, body);
     // The framework's own limit is far below that.
     DefaultBodyLimit::disable().apply(&mut request);
@@ -144,9 +161,9 @@ async fn form<T: FromSource>(request: Request, limit: usize) -> Result<T, Proble
     }
 }
 
-/// A body of JSON that has come in whole, and the bytes that it was written in.
+/// A body of JSON that has come in whole, the bytes that it was written in, and the room that it takes.
 #[derive(Debug)]
-pub(crate) struct Written<T>(pub(crate) T, pub(crate) Bytes);
+pub(crate) struct Written<T>(pub(crate) T, pub(crate) Bytes, pub(crate) Place);
 
 impl<T: DeserializeOwned + Send + 'static> FromRequest<Api> for Written<T> {
     type Rejection = Problem;
@@ -154,9 +171,10 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Api> for Written<T> {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
         match essence(request.headers()).as_deref() {
             None | Some("application/json" | "") => {
-                let bytes = whole(request, api.inner.max_body).await?;
+                let place = api.inner.room.place();
+                let bytes = whole(request, api.inner.max_body, &place).await?;
                 let read = bytes.clone();
-                Ok(Self(aside(bytes.len(), move || json(&read)).await??, bytes))
+                Ok(Self(aside(bytes.len(), move || json(&read)).await??, bytes, place))
             }
             Some(other) => {
                 Err(Problem::http(HttpFailure::MediaType, format!("{other} is not known here; there is application/json")))

@@ -275,7 +275,7 @@ impl Following {
                     Err(error) => {
                         self.over = true;
                         let problem = Problem::from(error);
-                        return Some(self.writing.event(0, "error", &json!({ "type": "error", "problem": problem }).to_string()));
+                        return Some(self.writing.event(None, "error", &json!({ "type": "error", "problem": problem }).to_string()));
                     }
                 },
                 _ = self.signs.tick() => return Some(self.writing.sign()),
@@ -287,11 +287,11 @@ impl Following {
 
     async fn line(&mut self, event: &Event) -> Bytes {
         match shown(event, &self.job, self.jobs.blobs()).await {
-            Ok(line) => self.writing.event(event.seq, event.kind.label(), &line),
+            Ok(line) => self.writing.event(Some(event.seq), event.kind.label(), &line),
             Err(error) => {
                 let problem = Problem::storage(&error);
                 let line = json!({ "seq": event.seq, "type": "error", "item": event.item, "problem": problem });
-                self.writing.event(event.seq, "error", &line.to_string())
+                self.writing.event(Some(event.seq), "error", &line.to_string())
             }
         }
     }

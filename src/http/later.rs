@@ -14,13 +14,14 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::answer::Format;
+use super::answer::{Format, SERVER_TIMING, server_timing};
 use super::body::{ExtractBody, PriorityBody};
 use super::keys::Key;
 use super::prefer::Prefer;
 use super::problem::{HttpFailure, Problem};
 use crate::jobs::{Items, Jobs, JobsConfig, Kind, Sender, WebhookSecret, shown, stopped};
 use crate::queue::{Idempotency, Job, Lane, Selection, Submission};
+use crate::reply::Timing;
 
 /// What works on jobs, or why nothing does. Streamed batches need no jobs.
 #[derive(Clone, Debug)]
@@ -97,7 +98,7 @@ impl Api {
         body.with_html |= format == Format::Html;
         body.clone().request()?;
         let spec = serde_json::to_vec(&body).map_err(|error| Problem::http(HttpFailure::Semantics, error.to_string()))?;
-        let wanted = Wanted { kind, priority: body.priority, items: Some(1), spec: spec.into(), webhook: None };
+        let wanted = Wanted { kind, priority: body.priority(), items: Some(1), spec: spec.into(), webhook: None };
         let (job, replayed) = self.submitted(wanted, owner, headers).await?;
         if let Some(wait) = prefer.wait.filter(|wait| !wait.is_zero()) {
             let jobs = self.jobs()?;
@@ -170,7 +171,18 @@ impl Api {
             Format::Json | Format::Ndjson | Format::Events => Format::Json.media_type().to_owned(),
             Format::Markdown | Format::Text | Format::Html => format!("{}; charset=utf-8", format.media_type()),
         };
+        let timing = |name: &str| {
+            let seconds = answer["timing"][name].as_f64().unwrap_or_default() / 1e3;
+            Duration::try_from_secs_f64(seconds).unwrap_or_default()
+        };
+        let timing = Timing {
+            total: timing("total_ms"),
+            fetch: timing("fetch_ms"),
+            wait: timing("wait_ms"),
+            extract: timing("extract_ms"),
+        };
         let headers = response.headers_mut();
+        headers.insert(SERVER_TIMING, server_timing(&timing));
         headers.extend(HeaderValue::from_str(&kind).ok().map(|kind| (CONTENT_TYPE, kind)));
         headers.extend(answer["url"].as_str().and_then(|url| HeaderValue::from_str(url).ok()).map(|url| (CONTENT_LOCATION, url)));
         Ok(Some(response))

@@ -1,6 +1,7 @@
 //! The door for operators: whether the daemon lives, whether it serves, what it does, and what can be done to it.
 //!
-//! It is a listener of its own, so that it answers when the other one is full, and is not reached from where that one is.
+//! It is a listener of its own, so that it answers when the other one is full, and is not reached from where that one is. Web
+//! pages that a browser on this machine shows are not let in, whatever they ask for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +9,14 @@ use std::time::Duration;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use hyper::header::{CONTENT_TYPE, VARY};
 use hyper::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
+use super::origin;
 use super::problem::{HttpFailure, Problem};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
@@ -69,6 +71,7 @@ impl Ops {
             .route("/admin/reload", post(reload))
             .route("/admin/recycle/{pool}/{slot}", post(recycle))
             .fallback(nothing)
+            .layer(middleware::from_fn(origin::ours))
             .with_state(self.clone())
     }
 }

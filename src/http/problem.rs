@@ -9,7 +9,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{During, Error, ErrorKind};
 use crate::queue::{Part, QueueError};
 
 /// A failure (`application/problem+json`).
@@ -61,6 +61,16 @@ pub(crate) enum ProblemStage {
     Pool,
 }
 
+impl From<During> for ProblemStage {
+    fn from(part: During) -> Self {
+        match part {
+            During::Fetch => Self::Fetch,
+            During::Pool => Self::Pool,
+            During::Extract => Self::Extract,
+        }
+    }
+}
+
 /// What is wrong with a part of a request.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Fault {
@@ -94,6 +104,8 @@ pub(crate) enum HttpFailure {
     Unauthorized,
     /// The key does not allow this.
     Forbidden,
+    /// A web page of another site asks, where whoever is on this machine needs no key.
+    Foreign,
     /// The key's quota is used up.
     Quota,
     /// There is no session of that name.
@@ -115,7 +127,7 @@ pub(crate) enum HttpFailure {
 }
 
 impl HttpFailure {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Syntax,
         Self::Semantics,
         Self::Stalled,
@@ -126,6 +138,7 @@ impl HttpFailure {
         Self::Method,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::Foreign,
         Self::Quota,
         Self::NoSuchSession,
         Self::SessionExists,
@@ -150,6 +163,7 @@ impl HttpFailure {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method", "the path knows no such method"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "a key is needed"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "the key does not allow this"),
+            Self::Foreign => (StatusCode::FORBIDDEN, "foreign", "a web page of another site may not ask here"),
             Self::Quota => (StatusCode::TOO_MANY_REQUESTS, "quota", "the key's quota is used up"),
             Self::NoSuchSession => (StatusCode::NOT_FOUND, "no_such_session", "there is no session of that name"),
             Self::SessionExists => (StatusCode::CONFLICT, "session_exists", "there is a session of that name already"),
@@ -319,7 +333,7 @@ impl From<&Error> for Problem {
             code: kind.label(),
             retryable: retryable(kind),
             retry_after_ms: None,
-            stage: stage(kind),
+            stage: stage(kind).or_else(|| error.part().map(ProblemStage::from)),
             errors: Box::default(),
         };
         match delay {
@@ -397,6 +411,22 @@ mod tests {
             let response = problem.into_response();
             assert_eq!(away, response.headers().contains_key(RETRY_AFTER), "{kind}");
             assert!(response.status().is_client_error() || response.status().is_server_error(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_says_what_was_under_way() {
+        let table = [
+            ("being fetched, by somebody else", "fetch"),
+            ("waiting for its turn at the host", "fetch"),
+            ("waiting for a worker", "pool"),
+            ("waiting for a browser", "pool"),
+            ("being extracted", "extract"),
+            ("being loaded", "extract"),
+        ];
+        for (doing, stage) in table {
+            let problem = Problem::from(Error::new(ErrorKind::Deadline, doing).during(During::doing(doing)));
+            assert_eq!(serde_json::to_value(&problem).expect("it is JSON")["stage"], stage, "{doing}");
         }
     }
 

@@ -2,6 +2,9 @@
 //!
 //! Which version of HTTP is spoken shows in the first bytes, and whoever waits for those waits without a clock. So the clock is
 //! here: until a client has sent as much as tells the versions apart, it runs; from then on the version's own limits hold.
+//!
+//! And one that has to listen: what is written for it waits for a while, and then the connection ends. A reader may be slow, but
+//! one that reads nothing at all would hold its answer, and all that belongs to it, for ever.
 
 use std::io;
 use std::pin::Pin;
@@ -14,17 +17,33 @@ use tokio::time::{Sleep, sleep};
 /// What HTTP/2 begins with has so many bytes.
 const TELLING: usize = 24;
 
-/// A stream whose first bytes have to come within a time.
+/// How long a client may take nothing of what is written for it.
+const UNREAD: Duration = Duration::from_secs(5 * 60);
+
+/// A stream whose first bytes have to come within a time, and whose client has to take what is written.
 #[derive(Debug)]
 pub(super) struct Prompt<S> {
     stream: S,
     /// The clock, and what has come so far, until that is enough.
     clock: Option<(Pin<Box<Sleep>>, usize)>,
+    /// Runs while nothing can be written.
+    unread: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Prompt<S> {
     pub(super) fn new(stream: S, within: Duration) -> Self {
-        Self { stream, clock: Some((Box::pin(sleep(within)), 0)) }
+        Self { stream, clock: Some((Box::pin(sleep(within)), 0)), unread: None }
+    }
+
+    /// What has come of writing, unless that has waited for too long.
+    fn unless_unread(&mut self, wrote: Poll<io::Result<usize>>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if wrote.is_ready() {
+            self.unread = None;
+            return wrote;
+        }
+        let clock = self.unread.get_or_insert_with(|| Box::pin(sleep(UNREAD)));
+        let ended = |()| Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing"));
+        clock.as_mut().poll(context).map(ended)
     }
 }
 
@@ -52,7 +71,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prompt<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         // Whoever is answered has been understood.
         self.clock = None;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let wrote = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.unless_unread(wrote, context)
     }
 
     fn poll_write_vectored(
@@ -61,7 +81,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prompt<S> {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.clock = None;
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.unless_unread(wrote, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -102,5 +123,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_written_for_and_one_that_reads_nothing_is_not() {
+        let (mut client, server) = duplex(4);
+        let mut server = Prompt::new(server, Duration::from_secs(30));
+        let writing = async {
+            let written = server.write_all(&[b'x'; 16]).await;
+            assert!(written.is_ok(), "somebody reads: {written:?}");
+            server.write_all(b"xx").await.expect_err("nobody reads")
+        };
+        let reading = async {
+            let mut part = [0; 4];
+            for _ in 0..3 {
+                sleep(UNREAD * 9 / 10).await;
+                client.read_exact(&mut part).await.expect("it is there");
+            }
+        };
+        let began = tokio::time::Instant::now();
+        let (ended, ()) = tokio::join!(writing, reading);
+        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), (UNREAD * 27 / 10 + UNREAD).as_secs());
     }
 }

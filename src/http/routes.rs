@@ -44,7 +44,7 @@ pub(super) async fn extract(
     State(api): State<Api>,
     key: Option<Extension<Key>>,
     headers: HeaderMap,
-    Incoming(body): Incoming<ExtractBody>,
+    Incoming(body, _place): Incoming<ExtractBody>,
 ) -> Result<Response, Problem> {
     answered(&api, Kind::Extract, key.as_ref(), &headers, body).await
 }
@@ -72,9 +72,15 @@ pub(super) async fn render(
     State(api): State<Api>,
     key: Option<Extension<Key>>,
     headers: HeaderMap,
-    Incoming(mut body): Incoming<ExtractBody>,
+    Incoming(mut body, _place): Incoming<ExtractBody>,
 ) -> Result<Response, Problem> {
-    body.render = RenderWhen::Always;
+    match body.render {
+        RenderWhen::Never => {
+            let message = "/v1/render renders; /v1/extract is for pages that are never rendered";
+            return Err(Problem::http(HttpFailure::Semantics, message).at("/render", message));
+        }
+        RenderWhen::Auto | RenderWhen::Always => body.render = RenderWhen::Always,
+    }
     answered(&api, Kind::Render, key.as_ref(), &headers, body).await
 }
 
@@ -91,7 +97,7 @@ pub(super) async fn render(
 pub(super) async fn screenshot(
     State(api): State<Api>,
     key: Option<Extension<Key>>,
-    Incoming(mut body): Incoming<ScreenshotBody>,
+    Incoming(mut body, _place): Incoming<ScreenshotBody>,
 ) -> Result<Response, Problem> {
     let session = body.session.take();
     let request = with_session(&api, key.as_deref(), session.as_deref(), body.request()?)?;

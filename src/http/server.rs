@@ -26,6 +26,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
+use super::origin::BySocketFile;
 use super::prompt::Prompt;
 
 /// Where clients come in.
@@ -162,14 +163,14 @@ impl Serving {
                         if let Err(error) = stream.set_nodelay(true) {
                             tracing::debug!(%error, "a connection may be slower than it could be");
                         }
-                        self.serve(stream, permit);
+                        self.serve(stream, permit, false);
                         continue;
                     }
                     Err(error) => error,
                 },
                 Door::Unix(listener, _) => match listener.accept().await {
                     Ok((stream, _)) => {
-                        self.serve(stream, permit);
+                        self.serve(stream, permit, true);
                         continue;
                     }
                     Err(error) => error,
@@ -182,7 +183,7 @@ impl Serving {
         }
     }
 
-    fn serve<S>(&self, stream: S, permit: tokio::sync::OwnedSemaphorePermit)
+    fn serve<S>(&self, stream: S, permit: tokio::sync::OwnedSemaphorePermit, by_socket_file: bool)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -197,7 +198,10 @@ impl Serving {
         let head = self.limits.head;
         let (router, mut going) = (self.router.clone(), self.going.clone());
         let asked = going.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            if by_socket_file {
+                request.extensions_mut().insert(BySocketFile);
+            }
             let last_time = request.version() < Version::HTTP_2;
             let (answer, going) = (router.clone().call(request), asked.clone());
             async move {

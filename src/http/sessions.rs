@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
+use super::body::CookieBody;
 use super::incoming::{FromSource, Incoming};
 use super::keys::Key;
 use super::problem::{HttpFailure, Problem};
@@ -42,7 +43,7 @@ pub(crate) struct SessionBody {
     /// Cookies that are in it from the start. Each needs a `domain`, with a dot before it if it is for the hosts below, too.
     #[schema(value_type = Vec<Object>)]
     #[serde(default)]
-    cookies: Vec<Cookie>,
+    cookies: Vec<CookieBody>,
 }
 
 impl FromSource for SessionBody {
@@ -124,7 +125,7 @@ impl SessionAnswer {
 pub(super) async fn create(
     State(api): State<Api>,
     key: Option<Extension<Key>>,
-    Incoming(body): Incoming<SessionBody>,
+    Incoming(body, _place): Incoming<SessionBody>,
 ) -> Result<Response, Problem> {
     let SessionBody { name, ttl_ms, cookies } = body;
     let senseless = |pointer: &str, why: String| Problem::http(HttpFailure::Semantics, why.clone()).at(pointer, why);
@@ -138,7 +139,7 @@ pub(super) async fn create(
         return Err(senseless("/ttl_ms", "ttl_ms leaves no time at all".to_owned()));
     }
     let session = Session::new();
-    session.put(cookies).map_err(|why| senseless("/cookies", why))?;
+    session.put(cookies.into_iter().map(Cookie::from).collect()).map_err(|why| senseless("/cookies", why))?;
     let sessions = &api.inner.sessions;
     let life = ttl_ms.map(Duration::from_millis);
     let ends =

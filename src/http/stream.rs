@@ -38,13 +38,12 @@ impl Writing {
         if format == Format::Events { Self::Events } else { Self::Lines }
     }
 
-    /// One event, which is one line of JSON.
-    pub(super) fn event(self, seq: u64, kind: &str, line: &str) -> Bytes {
-        match self {
-            Self::Lines => format!("{line}\n").into(),
-            // Without a number it is none that a reader could come back to.
-            Self::Events if seq == 0 => format!("event: {kind}\ndata: {line}\n\n").into(),
-            Self::Events => format!("id: {seq}\nevent: {kind}\ndata: {line}\n\n").into(),
+    /// One event, which is one line of JSON. With an `id` it is one that a reader can come back to, who then says so.
+    pub(super) fn event(self, id: Option<u64>, kind: &str, line: &str) -> Bytes {
+        match (self, id) {
+            (Self::Lines, _) => format!("{line}\n").into(),
+            (Self::Events, None) => format!("event: {kind}\ndata: {line}\n\n").into(),
+            (Self::Events, Some(id)) => format!("id: {id}\nevent: {kind}\ndata: {line}\n\n").into(),
         }
     }
 
@@ -112,7 +111,8 @@ impl Events {
         let event = Numbered { seq: self.numbered, kind, rest };
         // Text, numbers, and maps whose keys are text.
         let line = serde_json::to_string(&event).unwrap_or_default();
-        self.writing.event(event.seq, kind, &line)
+        // What was asked for by POST cannot be gone on with.
+        self.writing.event(None, kind, &line)
     }
 
     fn event(&mut self, chunk: Chunk) -> Bytes {
@@ -202,6 +202,7 @@ mod tests {
         let (sender, reply) = Reply::new();
         sender.finish(Err(Error::new(ErrorKind::Overloaded, "full")));
         let text = text(reply, Format::Events).await;
+        assert!(!text.contains("id:"), "nobody can come back to it: {text}");
         assert!(text.contains("event: error\n") && text.contains("\"code\":\"overloaded\""), "{text}");
         assert!(text.ends_with("\"ok\":false}\n\n"), "{text}");
     }

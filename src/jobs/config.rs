@@ -25,6 +25,9 @@ pub struct JobsConfig {
     pub deadline: Duration,
     /// Bytes of answers that are too large for the journal. Past it new jobs are refused. Default 4 GiB.
     pub max_blob_bytes: u64,
+    /// How often a webhook is sent before it is given up. Default 15: two hours, at delays that double from a second to half an
+    /// hour.
+    pub webhook_tries: u32,
     /// What webhooks are signed with that bring no secret of their own. Default nothing: then they are not signed.
     pub webhook_secret: Option<WebhookSecret>,
 }
@@ -40,6 +43,7 @@ impl Default for JobsConfig {
             max_pages: 10_000,
             deadline: Duration::from_secs(6 * 60 * 60),
             max_blob_bytes: 4 << 30,
+            webhook_tries: 15,
             webhook_secret: None,
         }
     }
@@ -62,6 +66,7 @@ impl JobsConfig {
         check((1..=65_536).contains(&self.items), "jobs.items must be 1 to 65536");
         check((1..=65_536).contains(&self.items_per_job), "jobs.items_per_job must be 1 to 65536");
         check((1..=100).contains(&self.tries), "jobs.tries must be 1 to 100");
+        check((1..=100).contains(&self.webhook_tries), "jobs.webhook_tries must be 1 to 100");
         let most = usize::try_from(queue.max_events.saturating_sub(Self::SLACK)).unwrap_or(usize::MAX);
         check((1..=most).contains(&self.max_items), "jobs.max_items must be at least 1 and 1000 less than queue.max_events");
         check((1..=most).contains(&self.max_pages), "jobs.max_pages must be at least 1 and 1000 less than queue.max_events");

@@ -80,14 +80,6 @@ impl Run<'_> {
             self.log.append(EntryKind::Progress, None, record).await?;
         }
         let deadline = self.deadline(began);
-        if let Plan::Crawl(crawl) = &mut plan {
-            let mut stop = self.stop.clone();
-            tokio::select! {
-                prepared = crawl.prepare(self.items, self.log) => prepared?,
-                () = stopped(&mut stop) => return Ok(Over::Stopped),
-                () = sleep_until(deadline) => {}
-            }
-        }
         self.work_off(&mut plan, totals, deadline).await
     }
 
@@ -101,6 +93,18 @@ impl Run<'_> {
         let mut at_work: FuturesUnordered<Running<Done>> = FuturesUnordered::new();
         let (mut stopping, mut until) = (*self.stop.borrow(), deadline);
         loop {
+            // The first page has said where the site is, and what it has led to has time until the site has said what it has.
+            if !stopping
+                && at_work.is_empty()
+                && let Some(crawl) = plan.unprepared()
+            {
+                let mut stop = self.stop.clone();
+                tokio::select! {
+                    prepared = crawl.prepare(self.items, self.log) => prepared?,
+                    () = stopped(&mut stop) => return Ok(Over::Stopped),
+                    () = sleep_until(deadline) => {}
+                }
+            }
             while !stopping
                 && at_work.len() < self.at_once
                 && let Some((item, request)) = plan.next()
@@ -112,7 +116,7 @@ impl Run<'_> {
             }
             if at_work.is_empty() {
                 let ended = || Over::Ended(Outcome::Done, Record { totals: Some(totals), ..Record::default() });
-                return Ok(if stopping && plan.left() > 0 { Over::Stopped } else { ended() });
+                return Ok(if stopping && (plan.left() > 0 || plan.unprepared().is_some()) { Over::Stopped } else { ended() });
             }
             tokio::select! {
                 Some((item, done)) = at_work.next() => {
@@ -159,6 +163,14 @@ impl Plan {
         match self {
             Self::Batch(batch) => item.into_iter().for_each(|item| batch.answered(item)),
             Self::Crawl(crawl) => crawl.replay(item, record),
+        }
+    }
+
+    /// The crawl, if it has something to find out before it goes on.
+    fn unprepared(&mut self) -> Option<&mut Crawl> {
+        match self {
+            Self::Batch(_) => None,
+            Self::Crawl(crawl) => Some(&mut **crawl).filter(|crawl| crawl.is_to_prepare()),
         }
     }
 

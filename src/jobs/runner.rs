@@ -17,7 +17,7 @@ use super::kind::Kind;
 use super::log::Log;
 use super::record::Record;
 use super::run::{Over, Run};
-use super::webhook::{Delivery, Letter, Sender, Sent, TRIES, again, written};
+use super::webhook::{Delivery, Letter, Sender, Sent, again, written};
 use super::{Jobs, stopped, unix_now};
 use crate::error::{Error, ErrorKind};
 use crate::queue::{Claim, Claimed, Job, JobId, Outcome, QueueError, State, UnixMillis};
@@ -43,9 +43,14 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// Works until the jobs are told to stop, and then until those at work have been given back.
-    pub(crate) async fn run(self) {
-        tokio::join!(self.claims(), self.sweeps(), self.letters());
+    /// Works until the jobs are told to stop, and then until those at work have been given back; or until the journal fails,
+    /// after which nothing can be written down any more.
+    pub(crate) async fn run(self) -> Result<(), QueueError> {
+        let works = async { tokio::join!(self.claims(), self.sweeps(), self.letters()) };
+        tokio::select! {
+            failed = self.jobs.queue().failed() => Err(failed),
+            _ = works => Ok(()),
+        }
     }
 
     async fn stopped(&self) {
@@ -290,7 +295,7 @@ impl Runner {
         let (state, due) = match sent {
             Sent::Taken => (Delivery::Delivered, now),
             Sent::Unwanted => (Delivery::GivenUp, now),
-            Sent::Missed if tried >= TRIES => (Delivery::GivenUp, now),
+            Sent::Missed if tried >= self.jobs.config().webhook_tries => (Delivery::GivenUp, now),
             Sent::Missed => {
                 let delay = again(tried, fastrand::f64());
                 (Delivery::Pending, UnixMillis(unix_now().0 + u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)))

@@ -15,13 +15,13 @@ pub(crate) use outbox::{Delivery, Letter, Outbox};
 pub use secret::WebhookSecret;
 pub(crate) use sender::{Sender, Sent};
 
-/// How often a webhook is sent.
-pub(crate) const TRIES: u32 = 5;
+/// The longest delay.
+const LONGEST: Duration = Duration::from_secs(30 * 60);
 
-/// When a webhook that was sent `tried` times is sent again: after 1, 2, 4, 8 ... 32 seconds and up to half as much more.
-/// `chance` is from 0 up to 1.
+/// When a webhook that was sent `tried` times is sent again: after 1, 2, 4, 8 ... seconds, half an hour at most, and up to half as
+/// much more. `chance` is from 0 up to 1.
 pub(crate) fn again(tried: u32, chance: f64) -> Duration {
-    let delay = Duration::from_secs(1 << tried.saturating_sub(1).min(5));
+    let delay = Duration::from_secs(1 << tried.saturating_sub(1).min(16)).min(LONGEST);
     between(delay, delay.mul_f64(1.5), chance)
 }
 
@@ -51,10 +51,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delays_grow_from_one_to_thirty_two_seconds() {
-        let least: Vec<_> = (1..8).map(|tried| again(tried, 0.0).as_secs()).collect();
-        assert_eq!(least, [1, 2, 4, 8, 16, 32, 32]);
+    fn delays_grow_from_a_second_to_half_an_hour_and_span_hours() {
+        let tries = crate::jobs::JobsConfig::default().webhook_tries;
+        let least: Vec<_> = (1..tries).map(|tried| again(tried, 0.0).as_secs()).collect();
+        assert_eq!(least, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1800, 1800, 1800]);
         assert_eq!(again(3, 1.0), Duration::from_secs(6));
+        assert_eq!(again(100, 0.0), LONGEST);
+        let all: u64 = least.iter().sum();
+        assert!((2 * 60 * 60..3 * 60 * 60).contains(&all), "{all} s");
     }
 
     #[test]

@@ -11,7 +11,8 @@ use eventmesh_actors::spawn_named;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Made, Time, make};
+use super::time::Time;
+use super::{Made, make};
 use crate::admission::Permit;
 use crate::cache::{
     Answer, Content, Directives, Failure, Fetched, Freshness, FreshnessPolicy, Key, ResponseHead, Unanswered, UnixTime,
@@ -42,8 +43,8 @@ pub(super) fn plan(inner: &Inner, request: &Request) -> Option<Plan> {
         return None;
     }
     let options = format!(
-        "{:?} {:?} {} {} {:?} {:?}",
-        request.base_url, request.charset, request.html, request.images, request.mode, request.options
+        "{:?} {:?} {} {} {:?} {:?} {:?}",
+        request.base_url, request.charset, request.html, request.images, request.mode, request.options, request.robots
     );
     let key = Key::new(&url, options.as_bytes(), &inner.version);
     Some(Plan { key, directives: request.cache.clone() })
@@ -116,7 +117,7 @@ pub(super) async fn extract(
                     reply.send(Chunk::Route(route)).await;
                 }
             }
-            reply.send(Chunk::Body(Body::kept(kept.json, status))).await;
+            time.hand(reply, Chunk::Body(Body::kept(kept.json, status))).await?;
             Ok(seen.map_or_else(|| Timing { total: Instant::now() - time.began, ..Timing::default() }, |(_, timing)| timing))
         }
     }
@@ -128,7 +129,7 @@ async fn renew(inner: &Arc<Inner>, request: Request, time: Time, known: Option<V
     // Nobody reads this one.
     let (reply, reader) = Reply::new();
     drop(reader);
-    let made = match inner.enter() {
+    let made = match inner.enter(time.deadline()) {
         Ok(permit) => Box::pin(make(inner, request, permit, time, known.as_ref(), &reply)).await,
         Err(error) => Err(error),
     };
@@ -140,7 +141,7 @@ async fn renew(inner: &Arc<Inner>, request: Request, time: Time, known: Option<V
 fn fetched(made: Result<Made, Error>, parts: bool, policy: &FreshnessPolicy) -> Fetched<Error> {
     match made {
         Ok(Made { head: None, document: None, freshness: Some(freshness), .. }) => Fetched::NotModified(freshness),
-        Ok(Made { head: Some(head), route, document: Some(document), freshness, .. }) => {
+        Ok(Made { head: Some(head), route, document: Some(document), freshness, makeshift, .. }) => {
             // Pages that were sent one by one are not in it.
             let whole = !parts || document.pdf.is_none();
             let mut freshness = freshness.unwrap_or_else(|| {
@@ -149,6 +150,7 @@ fn fetched(made: Result<Made, Error>, parts: bool, policy: &FreshnessPolicy) -> 
             });
             freshness.storable &= whole;
             match Kept::written(&head, route, &document) {
+                Ok(body) if makeshift => Fetched::Makeshift { body, at: UnixTime::now() },
                 Ok(body) => Fetched::Document { body, freshness },
                 Err(error) => Fetched::Failed { failure: Failure::Ours, error, keep: None },
             }
@@ -192,10 +194,8 @@ fn failure(error: &Error) -> Failure {
         | ErrorKind::ResourceLimit
         | ErrorKind::ExtractionFailed
         | ErrorKind::Quarantined
-        | ErrorKind::Overloaded
-        | ErrorKind::Unavailable
-        | ErrorKind::ShuttingDown
         | ErrorKind::Internal => Failure::Ours,
+        ErrorKind::Overloaded | ErrorKind::Unavailable | ErrorKind::ShuttingDown => Failure::Busy,
     }
 }
 
@@ -292,10 +292,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_better_than_nothing_is_handed_over_as_that() {
+        let made = |makeshift| Made {
+            head: Some(Head { url: None, status: Some(200), content_type: None, bytes: 7 }),
+            route: None,
+            document: Some(Box::default()),
+            freshness: None,
+            makeshift,
+            timing: Timing::default(),
+        };
+        let policy = FreshnessPolicy::default();
+        assert!(matches!(fetched(Ok(made(true)), false, &policy), Fetched::Makeshift { .. }));
+        assert!(matches!(fetched(Ok(made(false)), false, &policy), Fetched::Document { .. }));
+    }
+
+    #[test]
     fn only_what_the_source_says_is_remembered() {
         for kind in ErrorKind::ALL {
             let failure = failure(&Error::new(kind, "x"));
-            let ours = matches!(kind, ErrorKind::Overloaded | ErrorKind::ShuttingDown | ErrorKind::Internal | ErrorKind::Blocked);
+            let ours = matches!(kind, ErrorKind::Internal | ErrorKind::Blocked | ErrorKind::Quarantined);
+            assert_eq!(
+                failure == Failure::Busy,
+                matches!(kind, ErrorKind::Overloaded | ErrorKind::Unavailable | ErrorKind::ShuttingDown)
+            );
             assert!(!ours || failure == Failure::Ours, "{kind}");
             assert!(!failure.is_kept() || kind.exit_code() == 4 || kind.exit_code() == 5, "{kind}");
         }

@@ -1,15 +1,19 @@
 //! What the writer keeps in memory about the journal: who is next, whose lease runs when, and how many there are. It is
 //! made anew from the jobs when the journal is opened, so it needs no rows, and a heartbeat costs no write.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::job::{Counts, Ending, JobId, Lane, State, UnixMillis};
 use super::record::Record;
 use super::tally::Tally;
 
 pub(super) struct Index {
-    /// By lane, then by age. Bounded by the limit of queued jobs.
-    queued: BTreeSet<(Lane, u64)>,
+    /// By lane and owner, then by age. Bounded by the limit of queued jobs.
+    queued: BTreeMap<(Lane, Owner), BTreeSet<u64>>,
+    /// How many each owner has running, who has any.
+    running: HashMap<Owner, usize>,
     /// The same by when they were queued: one that was given back is older than it has waited.
     waiting: BTreeSet<(UnixMillis, u64)>,
     /// Of the running ones. As many as there are claims.
@@ -29,11 +33,21 @@ pub(super) struct Standing {
     pub(super) tally: Tally,
 }
 
+/// Whose a job is. Two owners with the same one would share their turns, and nothing else.
+type Owner = u64;
+
+fn owner(name: Option<&str>) -> Owner {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// What of a job is counted.
 #[derive(Clone, Copy)]
 pub(super) struct Weight {
     state: State,
     lane: Lane,
+    owner: Owner,
     bytes: u64,
     /// When it changed last. A queued job changes no more until it is claimed or ended, so that it has waited since.
     since: UnixMillis,
@@ -42,14 +56,15 @@ pub(super) struct Weight {
 impl From<&Record> for Weight {
     fn from(record: &Record) -> Self {
         let job = &record.job;
-        Self { state: job.state, lane: job.lane, bytes: job.bytes, since: job.updated }
+        Self { state: job.state, lane: job.lane, owner: owner(job.owner.as_deref()), bytes: job.bytes, since: job.updated }
     }
 }
 
 impl Index {
     pub(super) fn new(secret: [u8; 32]) -> Self {
         Self {
-            queued: BTreeSet::new(),
+            queued: BTreeMap::new(),
+            running: HashMap::new(),
             waiting: BTreeSet::new(),
             leases: BTreeMap::new(),
             counts: Counts::default(),
@@ -88,8 +103,14 @@ impl Index {
         self.leases.insert(number, until);
     }
 
+    /// Of the first lane that has any: the oldest of those whose owner has none running, else the oldest.
     pub(super) fn next(&self) -> Option<u64> {
-        self.queued.first().map(|(_, number)| *number)
+        let next = |lane: Lane| {
+            let owners = self.queued.range((lane, Owner::MIN)..=(lane, Owner::MAX));
+            let oldest = owners.filter_map(|((_, owner), numbers)| Some((self.running.contains_key(owner), *numbers.first()?)));
+            oldest.min().map(|(_, number)| number)
+        };
+        next(Lane::Interactive).or_else(|| next(Lane::Batch))
     }
 
     pub(super) fn lapsed(&self, now: UnixMillis) -> Vec<u64> {
@@ -100,17 +121,35 @@ impl Index {
     pub(super) fn change(&mut self, number: u64, before: Option<Weight>, after: Option<Weight>) {
         if let Some(before) = before {
             self.count(before, |count, by| *count -= by);
-            self.queued.remove(&(before.lane, number));
             self.waiting.remove(&(before.since, number));
+            match before.state {
+                State::Queued => {
+                    if let Entry::Occupied(mut numbers) = self.queued.entry((before.lane, before.owner)) {
+                        numbers.get_mut().remove(&number);
+                        if numbers.get().is_empty() {
+                            numbers.remove();
+                        }
+                    }
+                }
+                State::Running => {
+                    if let Some(running) = self.running.get_mut(&before.owner) {
+                        *running -= 1;
+                        if *running == 0 {
+                            self.running.remove(&before.owner);
+                        }
+                    }
+                }
+                State::Ended(_) => {}
+            }
         }
         if let Some(after) = after {
             self.count(after, |count, by| *count += by);
         }
         match after.map(|after| (after.state, after)) {
-            Some((State::Running, _)) => {}
+            Some((State::Running, after)) => *self.running.entry(after.owner).or_default() += 1,
             Some((State::Queued, after)) => {
                 self.leases.remove(&number);
-                self.queued.insert((after.lane, number));
+                self.queued.entry((after.lane, after.owner)).or_default().insert(number);
                 self.waiting.insert((after.since, number));
             }
             Some((State::Ended(_), _)) | None => {
@@ -188,6 +227,39 @@ mod tests {
         index.change(1, Some(Weight::from(&back)), None);
         index.change(2, Some(Weight::from(&ended)), None);
         assert_eq!((since(&index), index.standing().counts), (None, Counts::default()));
+    }
+
+    #[test]
+    fn whoever_has_none_running_comes_before_whoever_has() {
+        let mut index = Index::new([7; 32]);
+        let of = |number: u64, lane: Lane, owner: &str, state: State| {
+            let mut record = record(number, lane, state, number);
+            record.job.owner = Some(owner.to_owned());
+            Weight::from(&record)
+        };
+        let queued = [
+            (1, Lane::Batch, "many"),
+            (2, Lane::Batch, "many"),
+            (3, Lane::Batch, "many"),
+            (4, Lane::Batch, "few"),
+            (5, Lane::Interactive, "many"),
+        ];
+        for (number, lane, owner) in queued {
+            index.change(number, None, Some(of(number, lane, owner, State::Queued)));
+        }
+        let mut order = Vec::new();
+        while let Some(number) = index.next() {
+            let (_, lane, owner) = queued[number as usize - 1];
+            let [before, after] = [State::Queued, State::Running].map(|state| of(number, lane, owner, state));
+            index.change(number, Some(before), Some(after));
+            order.push(number);
+        }
+        // The lane counts first; then whoever has none; then age.
+        assert_eq!(order, [5, 4, 1, 2, 3]);
+        for (number, lane, owner) in queued {
+            index.change(number, Some(of(number, lane, owner, State::Running)), None);
+        }
+        assert!(index.running.is_empty() && index.queued.is_empty(), "nothing is left behind");
     }
 
     #[test]

@@ -27,7 +27,7 @@ use super::tables::{FORMAT, META};
 use super::tally::QueueSnapshot;
 use super::watchers::Watchers;
 use super::writer::{Delivery, GROUP, Order, Writer};
-use super::{Answer, JobQueue};
+use super::{Answer, Failed, JobQueue};
 
 /// A job queue in one file.
 ///
@@ -44,6 +44,8 @@ pub struct Journal {
     /// `None` once closed.
     database: Mutex<Option<Arc<Database>>>,
     watchers: Watchers,
+    /// What has stopped the writer, if not its being closed.
+    failure: watch::Receiver<Option<QueueError>>,
     /// Ends with the writer.
     standing: watch::Receiver<Standing>,
 }
@@ -85,12 +87,14 @@ impl Journal {
         let watchers = Watchers::new(limits.max_readers);
         let (orders, received) = mpsc::channel(GROUP);
         let (told, standing) = watch::channel(index.standing());
+        let (failed, failure) = watch::channel(None);
         let writer = Writer {
             orders: received,
             database: database.clone(),
             index,
             limits: limits.clone(),
             watchers: watchers.clone(),
+            failure: failed,
             standing: told,
         };
         std::thread::Builder::new().name("queue-writer".to_owned()).spawn(move || writer.run()).map_err(QueueError::storage)?;
@@ -102,6 +106,7 @@ impl Journal {
             looks: Arc::new(Semaphore::new(LOOKS as usize)),
             database: Mutex::new(Some(database)),
             watchers,
+            failure,
             standing,
         })
     }
@@ -286,6 +291,18 @@ impl JobQueue for Journal {
     fn counts(&self) -> Answer<'_, Counts> {
         let counts = self.standing.borrow().counts;
         Box::pin(async move { Ok(counts) })
+    }
+
+    fn failed(&self) -> Failed<'_> {
+        let mut failure = self.failure.clone();
+        Box::pin(async move {
+            let failed = failure.wait_for(Option::is_some).await.ok().and_then(|failed| failed.clone());
+            match failed {
+                Some(failed) => failed,
+                // It was closed, and will not fail any more.
+                None => std::future::pending().await,
+            }
+        })
     }
 
     fn snapshot(&self) -> QueueSnapshot {

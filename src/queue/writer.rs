@@ -47,6 +47,8 @@ pub(super) struct Writer {
     pub(super) index: Index,
     pub(super) limits: Arc<QueueLimits>,
     pub(super) watchers: Watchers,
+    /// What has stopped it, once something has.
+    pub(super) failure: watch::Sender<Option<QueueError>>,
     pub(super) standing: watch::Sender<Standing>,
 }
 
@@ -60,6 +62,10 @@ impl Writer {
             if let Ok(written) = &written {
                 self.standing.send_replace(self.index.standing());
                 self.watchers.tell(&written.changed);
+            }
+            if let Err(error) = &written {
+                // Before anybody hears that it is closed.
+                self.failure.send_replace(Some(error.clone()));
             }
             for deliver in deliveries {
                 deliver(written.as_ref().err());
@@ -98,6 +104,10 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        // The storage panics over pages that make no sense.
+        if std::thread::panicking() {
+            self.failure.send_replace(Some(QueueError::storage("the thread that writes has panicked")));
+        }
         self.watchers.close();
     }
 }

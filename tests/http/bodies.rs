@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::daemon::{Answer, Daemon, ask};
+use super::daemon::{Answer, Daemon, PATIENCE, ask, program};
 
 fn form(parts: &[(&str, &str, &[u8])]) -> Bytes {
     let mut body = Vec::new();
@@ -120,7 +120,8 @@ async fn a_body_without_a_length_is_cut_at_the_limit() {
     let daemon = Daemon::start(&[]).await;
     let limit = daemon.get("/v1/capabilities").await.json()["limits"]["body_bytes"].as_u64().expect("a number");
     for kind in ["text/html", "application/json", "multipart/form-data; boundary=b"] {
-        let head = format!("POST /v1/extract HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n");
+        let head =
+            format!("POST /v1/extract HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n");
         let start = if kind.starts_with("multipart") {
             "40\r\n--b\r\ncontent-disposition: form-data; name=\"file\"; filename=a\r\n\r\n\r\n"
         } else {
@@ -132,6 +133,38 @@ async fn a_body_without_a_length_is_cut_at_the_limit() {
         assert!((taken as u64) << 20 < limit + (64 << 20), "{kind}: {taken} MiB");
     }
     daemon.until_idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_would_be_too_many_together_are_sent_away_for_a_moment() {
+    let given = ["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+    let mut command = program();
+    command.args(given).env("EVENTMESH__DAEMON__MAX_BODY", "1MiB").env("EVENTMESH__DAEMON__BODIES", "1MiB");
+    let daemon = Daemon::of(&mut command).await;
+    let most = vec![b'x'; 700 << 10];
+    assert_eq!(sent(&daemon, "text/html", most.clone()).await.status, StatusCode::OK);
+    let flood = "POST /v1/extract HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/html\r\ntransfer-encoding: chunked\r\n\r\n";
+    // Alone it is cut where a single one may not be larger, which says that there was room until then.
+    let until = async |status: &str| {
+        loop {
+            let (answer, _) = flooded(&daemon, flood, 2).await;
+            if answer.starts_with(status) {
+                return answer;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    // One that does not come to its end.
+    let mut slow = TcpStream::connect(daemon.api()).await.expect("it listens");
+    let head = "POST /v1/extract HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/html\r\ncontent-length: 1000000\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.expect("it is taken");
+    slow.write_all(&most).await.expect("it is taken");
+    let away = tokio::time::timeout(PATIENCE, until("HTTP/1.1 503 ")).await.expect("there is no room for two");
+    assert!(away.contains("\"overloaded\"") && away.contains("retry-after: 1\r\n"), "{away}");
+    let small = sent(&daemon, "text/html", "<p>Some text.").await;
+    assert_eq!(small.status, StatusCode::OK, "what fits is taken");
+    drop(slow);
+    tokio::time::timeout(PATIENCE, until("HTTP/1.1 413 ")).await.expect("its room is given back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +182,7 @@ async fn a_large_page_comes_in_as_a_form_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_says_it_is_too_large_is_refused_too() {
     let daemon = Daemon::start(&[]).await;
-    let head = "POST /v1/extract HTTP/1.1\r\nhost: x\r\ncontent-type: text/html\r\ncontent-length: 10000000000\r\n\r\n";
+    let head = "POST /v1/extract HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/html\r\ncontent-length: 10000000000\r\n\r\n";
     let (answer, _) = flooded(&daemon, head, 512).await;
     assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("\"body_too_large\""), "{answer}");
 }
@@ -158,7 +191,7 @@ async fn a_body_that_says_it_is_too_large_is_refused_too() {
 async fn headers_have_a_limit() {
     let daemon = Daemon::start(&[]).await;
     let mut stream = TcpStream::connect(daemon.api()).await.expect("it listens");
-    let head = format!("GET /v1/capabilities HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "x".repeat(80 << 10));
+    let head = format!("GET /v1/capabilities HTTP/1.1\r\nhost: localhost\r\nx-long: {}\r\n\r\n", "x".repeat(80 << 10));
     // It may have seen enough before all has been written.
     let _ = stream.write_all(head.as_bytes()).await;
     let mut answer = Vec::new();

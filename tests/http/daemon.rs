@@ -237,7 +237,7 @@ pub(crate) fn request(method: Method, path: &str, headers: &[(&str, &str)], body
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = method;
     *request.uri_mut() = path.parse().expect("a path");
-    request.headers_mut().insert("host", HeaderValue::from_static("test"));
+    request.headers_mut().insert("host", HeaderValue::from_static("localhost"));
     for (name, value) in headers {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
         request.headers_mut().append(name, HeaderValue::from_str(value).expect("a value"));

@@ -127,7 +127,8 @@ async fn there_are_pages_for_people() {
     assert!(links.len() > 15, "{links:?}");
     let of_http =
         ["syntax", "semantics", "body_stalled", "body_too_large", "media_type", "not_acceptable", "no_such_path", "method"];
-    links.extend(of_http.iter().chain(&["unauthorized", "forbidden", "quota"]).map(|code| format!("/problems/{code}")));
+    links
+        .extend(of_http.iter().chain(&["unauthorized", "forbidden", "foreign", "quota"]).map(|code| format!("/problems/{code}")));
     for link in links {
         let page = daemon.get(&link).await;
         assert_eq!(page.status, StatusCode::OK, "{link}");
@@ -135,6 +136,7 @@ async fn there_are_pages_for_people() {
     }
     let nothing = daemon.get("/problems/nonsense").await;
     assert_eq!(nothing.code(), "no_such_path");
+    assert!(nothing.header("server-timing").starts_with("total;dur="), "a failure takes time, too");
     // Where a problem says that it is explained, it is.
     let kind = nothing.json()["type"].as_str().expect("a type").to_owned();
     assert_eq!(daemon.get(&kind).await.status, StatusCode::OK, "{kind}");

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::daemon::{Daemon, ask_unix, open, program, request};
+use super::daemon::{Daemon, ask, ask_unix, open, program, request};
 use super::formats::lines;
 use super::site::{Site, pdf};
 
@@ -67,6 +67,76 @@ async fn operators_see_what_there_is() {
     for path in ["/admin/drain", "/debug/tree", "/metrics"] {
         assert_eq!(daemon.post(path, &json!({})).await.status, StatusCode::NOT_FOUND, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn web_pages_of_other_sites_are_not_let_in() {
+    let mut daemon = Daemon::start(&[]).await;
+    let (own, own_ops) = (format!("http://{}", daemon.api()), format!("http://{}", daemon.ops));
+    let host = daemon.api().to_string();
+    let foreign: [&[(&str, &str)]; 3] =
+        [&[("origin", "https://example.com")], &[("sec-fetch-site", "cross-site")], &[("host", "rebound.example")]];
+    for headers in foreign {
+        for (address, path) in [(daemon.ops, "/admin/drain"), (daemon.api(), "/v1/extract")] {
+            let answer = ask(address, Method::POST, path, headers, Bytes::new()).await;
+            assert_eq!((answer.status, answer.code().as_str()), (StatusCode::FORBIDDEN, "foreign"), "{path} {headers:?}");
+        }
+        let seen = ask(daemon.api(), Method::GET, "/docs", headers, Bytes::new()).await;
+        assert_eq!(seen.status, StatusCode::OK, "what anybody may know: {headers:?}");
+    }
+    // A page that the daemon serves itself may ask it.
+    let asked =
+        [("host", host.as_str()), ("origin", own.as_str()), ("sec-fetch-site", "same-origin"), ("content-type", "text/html")];
+    let mut request = request(Method::POST, "/v1/extract", &asked[1..], "<p>Some text.".into());
+    request.headers_mut().insert(asked[0].0, asked[0].1.parse().expect("a value"));
+    assert_eq!(open(daemon.api(), request).await.whole().await.status, StatusCode::OK);
+    let looked = ask(daemon.ops, Method::GET, "/healthz", &[("sec-fetch-site", "none")], Bytes::new()).await;
+    assert_eq!(looked.status, StatusCode::OK, "{own_ops}");
+    assert_eq!(daemon.operators(Method::POST, "/admin/drain").await.status, StatusCode::ACCEPTED, "nobody has drained it before");
+    assert!(daemon.ended().await.success());
+}
+
+fn given(state: &std::path::Path) -> std::process::Command {
+    let mut command = program();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]).env("STATE_DIRECTORY", state);
+    command
+}
+
+#[test]
+fn a_directory_of_the_service_manager_whose_journal_is_damaged_is_told_of() {
+    let state = tempfile::tempdir().expect("a directory");
+    std::fs::write(state.path().join("jobs"), "This is no journal. ".repeat(1_000)).expect("own directory");
+    let Output { status, stderr, .. } = given(state.path()).output().expect("it starts");
+    let said = String::from_utf8(stderr).expect("UTF-8");
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains(&state.path().join("jobs").display().to_string()) && said.contains("damaged or no journal"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_fails_ends_the_daemon_which_says_so() {
+    let state = tempfile::tempdir().expect("a directory");
+    // What is in memory would be written back without a look at what is there.
+    let mut daemon = Daemon::of(given(state.path()).env("EVENTMESH__QUEUE__CACHE_BYTES", "0")).await;
+    let body = json!({ "html": "<p>Some text." });
+    let later = [("prefer", "respond-async")];
+    // All of it is done: nothing else is written that could fail first.
+    let done = daemon.post_with("/v1/extract", &[("prefer", "respond-async, wait=60")], &body).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.text());
+    assert!(done.header("server-timing").contains("total;dur="), "{:?}", done.headers);
+    let journal = std::fs::OpenOptions::new().write(true).open(state.path().join("jobs")).expect("it is there");
+    journal.set_len(0).expect("own file");
+    let failed = daemon.post_with("/v1/extract", &later, &body).await;
+    assert!(failed.status.is_server_error(), "{}", failed.text());
+    let ended = daemon.ended().await;
+    assert_eq!(ended.code(), Some(1), "{}", daemon.log());
+    // Its last words are read by another thread.
+    let said = async {
+        while !daemon.log().contains("nothing works on jobs any more: the journal cannot be read or written") {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let said = tokio::time::timeout(super::daemon::PATIENCE, said).await;
+    assert!(said.is_ok(), "{}", daemon.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -286,7 +286,8 @@ async fn a_job_that_costs_too_many_runs_is_dead_and_its_webhook_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_that_nobody_takes_is_given_up_and_holds_nothing_up() {
     let state = tempfile::tempdir().expect("a directory");
-    let mut daemon = Daemon::start(state.path());
+    let tries = [("EVENTMESH__JOBS__WEBHOOK_TRIES", "5")];
+    let mut daemon = limited(state.path(), &tries);
     let (deaf, mut refused) = receiver(StatusCode::INTERNAL_SERVER_ERROR).await;
     let (gone, mut unwanted) = receiver(StatusCode::GONE).await;
     let (fine, mut taken) = receiver(StatusCode::NO_CONTENT).await;

@@ -71,31 +71,32 @@ pub(crate) fn doubling(deep: usize) -> Vec<u8> {
     pdf.finish()
 }
 
-struct Writer {
+/// Puts a PDF together, object by object; numbers begin at 1 and none is left out.
+pub(crate) struct Writer {
     bytes: Vec<u8>,
     places: Vec<(usize, usize)>,
 }
 
 impl Writer {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { bytes: b"%PDF-1.7\n".to_vec(), places: Vec::new() }
     }
 
-    fn object(&mut self, number: usize, body: &[u8]) {
+    pub(crate) fn object(&mut self, number: usize, body: &[u8]) {
         self.places.push((number, self.bytes.len()));
         self.bytes.extend_from_slice(format!("{number} 0 obj\n").as_bytes());
         self.bytes.extend_from_slice(body);
         self.bytes.extend_from_slice(b"\nendobj\n");
     }
 
-    fn stream(&mut self, number: usize, dictionary: &str, content: &[u8]) {
+    pub(crate) fn stream(&mut self, number: usize, dictionary: &str, content: &[u8]) {
         let mut body = format!("<< {dictionary} /Length {} >>\nstream\n", content.len()).into_bytes();
         body.extend_from_slice(content);
         body.extend_from_slice(b"\nendstream");
         self.object(number, &body);
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         let begin = self.bytes.len();
         self.places.sort_unstable();
         let mut table = format!("xref\n0 {}\n0000000000 65535 f \n", self.places.len() + 1);

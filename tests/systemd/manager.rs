@@ -230,7 +230,7 @@ pub(crate) fn extract(at: SocketAddr, words: &str) -> io::Result<()> {
 pub(crate) fn send(stream: &mut TcpStream, method: &str, path: &str, kind: &str, body: &str, then: &str) -> io::Result<()> {
     let length = body.len();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: {then}\r\naccept: text/plain, application/json;q=0.5\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: {then}\r\naccept: text/plain, application/json;q=0.5\r\n\
          content-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes())

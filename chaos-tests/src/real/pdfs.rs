@@ -39,6 +39,9 @@ const SHUTDOWN: Duration = Duration::from_secs(8);
 /// One document in so many is of a bad kind: often enough to meet every fault, and seldom enough to leave room for others.
 const BAD: u64 = 400;
 
+/// What a document leaks while leaking is on, in bytes: a few of them pass the limit long before a worker has done all that it may.
+const LEAK: usize = 16 << 20;
+
 /// What a document must bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
@@ -80,7 +83,7 @@ impl PdfTarget {
             seed,
             ..PoolSpec::new("pdf", size)
         };
-        let worker = FaultySpec { inner: spec, board };
+        let worker = FaultySpec { inner: spec, board, leak: LEAK };
         let tree = PoolTree::start(Pool::new(pool, worker, bus.clone()), bus, SHUTDOWN).await?;
         let (bomb, endless) = (make::inflating(64 << 20)?.into(), make::doubling(40).into());
         Ok(Self { tree, host, library, bomb, endless })

@@ -20,7 +20,7 @@ use tokio::net::unix::pipe;
 
 use super::{PoolTree, StartError, bus};
 use crate::board::Board;
-use crate::faulty::{Faulty, FaultySpec};
+use crate::faulty::{Faulty, FaultySpec, LEAK};
 use crate::plan::{Fault, FaultKind};
 use crate::target::{Answer, AnswerKind, Call, Target};
 use crate::victim::FILE;
@@ -183,7 +183,7 @@ impl ProcessTarget {
             seed,
             ..PoolSpec::new("process", size)
         };
-        let worker = FaultySpec { inner: spec.clone(), board };
+        let worker = FaultySpec { inner: spec.clone(), board, leak: LEAK };
         let tree = PoolTree::start(Pool::new(pool, worker, bus.clone()), bus, SHUTDOWN).await?;
         Ok(Self { tree, spec })
     }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{PoolTree, StartError, bus, cache, page};
 use crate::board::Board;
-use crate::faulty::{Faulty, FaultySpec};
+use crate::faulty::{Faulty, FaultySpec, LEAK};
 use crate::plan::{Fault, FaultKind};
 use crate::target::{Answer, AnswerKind, Call, Target};
 
@@ -40,7 +40,7 @@ impl WasmTarget {
             seed,
             ..PoolSpec::new("wasm", size)
         };
-        let worker = FaultySpec { inner: Arc::new(sandbox), board };
+        let worker = FaultySpec { inner: Arc::new(sandbox), board, leak: LEAK };
         let tree = PoolTree::start(Pool::new(pool, worker, bus.clone()), bus, SHUTDOWN).await?;
         Ok(Self { tree })
     }

@@ -116,32 +116,98 @@
     for (let node = other; node; node = node.parentNode ?? node.host) if (node === element) return true;
     return Boolean(element.labels && [...element.labels].some((by) => by.contains(other))) || other?.closest?.('label')?.control === element;
   };
-  const place = (element) => {
+  // In a frame: the part of it that the page around it lets be seen, and how often it was scrolled for the step at hand.
+  let view = null, round = 0, moved = false;
+  // What was found to lie above while the step at hand was looked at.
+  const above = new Set();
+  const begin = (seen, turn) => { view = seen ?? null; round = turn ?? 0; moved = false; above.clear(); };
+  const outer = (node) => node.assignedSlot ?? node.parentElement ?? node.getRootNode().host ?? null;
+  // The room that is left by all that scrolls or cuts around an element.
+  const room = (element) => {
+    let left = -Infinity, top = -Infinity, right = Infinity, bottom = Infinity;
+    const rolls = getComputedStyle(document.documentElement).overflow === 'visible' ? document.body : null;
+    let position = getComputedStyle(element).position;
+    for (let node = outer(element); node && position !== 'fixed'; node = outer(node)) {
+      const style = getComputedStyle(node);
+      // What is positioned is cut by what it is positioned in.
+      if (position === 'absolute' && style.position === 'static' && style.transform === 'none') continue;
+      position = style.position;
+      // What these two say is said of the window.
+      if (node === document.documentElement || node === rolls) continue;
+      if (style.overflow === 'visible' || style.display === 'inline' || style.display === 'contents') continue;
+      // It has no sizes of this kind.
+      if (node instanceof SVGElement) continue;
+      const box = node.getBoundingClientRect();
+      // As it is shown, which may be larger or smaller than it is laid out.
+      const wide = box.width / (node.offsetWidth || box.width) || 1, high = box.height / (node.offsetHeight || box.height) || 1;
+      const x = box.left + node.clientLeft * wide, y = box.top + node.clientTop * high;
+      left = Math.max(left, x); right = Math.min(right, x + node.clientWidth * wide);
+      top = Math.max(top, y); bottom = Math.min(bottom, y + node.clientHeight * high);
+    }
+    return [left, top, right, bottom];
+  };
+  // The middle of what the window shows of an element, or with `cut` what all around it shows; and whether that is as much as
+  // can be.
+  const place = (element, cut) => {
     const boxes = [...element.getClientRects()].filter((box) => box.width > 0 && box.height > 0);
     const box = boxes[0] ?? element.getBoundingClientRect();
-    const left = Math.max(box.left, 0), right = Math.min(box.right, innerWidth);
-    const top = Math.max(box.top, 0), bottom = Math.min(box.bottom, innerHeight);
-    return right > left && bottom > top ? { x: (left + right) / 2, y: (top + bottom) / 2, whole: right - left >= Math.min(box.width, innerWidth) - 1 && bottom - top >= Math.min(box.height, innerHeight) - 1 } : null;
+    const edges = view ?? [0, 0, innerWidth, innerHeight];
+    const inner = cut ? room(element) : [-Infinity, -Infinity, Infinity, Infinity];
+    const left = Math.max(box.left, edges[0], inner[0]), right = Math.min(box.right, edges[2], inner[2]);
+    const top = Math.max(box.top, edges[1], inner[1]), bottom = Math.min(box.bottom, edges[3], inner[3]);
+    if (right <= left || bottom <= top) return null;
+    const wide = Math.min(box.width, edges[2] - edges[0], inner[2] - inner[0]), high = Math.min(box.height, edges[3] - edges[1], inner[3] - inner[1]);
+    return { x: (left + right) / 2, y: (top + bottom) / 2, whole: right - left >= wide - 1 && bottom - top >= high - 1 };
   };
   const editable = (element) => element.isContentEditable || (('value' in element) && !element.readOnly && !['BUTTON', 'SELECT'].includes(element.tagName));
+  // Where in what scrolls an element is brought, one after the other, while something lies above it.
+  const ALIGNED = ['center', 'end', 'start', 'center'];
   // Why an element cannot be acted upon now: { why } or { x, y }.
   const able = (op, element, scroll) => {
     if (!element) return { why: 'not_found' };
     if (!visible(element)) return { why: 'not_visible' };
-    if (element.disabled || element.closest?.('fieldset[disabled]') || element.getAttribute('aria-disabled') === 'true') return { why: 'disabled' };
+    if (!op.picture && (element.disabled || element.closest?.('fieldset[disabled]') || element.getAttribute('aria-disabled') === 'true')) return { why: 'disabled' };
     if (op.edits && !editable(element)) return { why: 'not_editable' };
     if (op.page) return { element };
-    let at = place(element);
-    if (!at || !at.whole) {
-      if (!scroll) return { why: 'out_of_view' };
-      element.scrollIntoView({ block: 'center', inline: 'center', behavior: 'instant' });
-      at = place(element);
-      if (!at) return { why: 'out_of_view' };
+    let at = place(element), top = null;
+    const free = () => {
+      if (!at || op.through) return Boolean(at);
+      top = topmost(at.x, at.y);
+      return Boolean(top) && within(element, top);
+    };
+    const found = () => ({ x: at.x, y: at.y, element });
+    const why = () => (at ? { why: 'covered', by: top ? describe(top) : 'another frame' } : { why: 'out_of_view' });
+    if (at?.whole && free()) return found();
+    // Something else is there: it may be cut off by what it scrolls in.
+    at = place(element, true);
+    const seen = Boolean(at?.whole);
+    if (seen && free()) return found();
+    if (!scroll) return seen ? why() : { why: 'out_of_view' };
+    const into = (block) => {
+      element.scrollIntoView({ block, inline: 'center', behavior: 'instant' });
+      at = place(element, true);
+    };
+    if (view) {
+      // Where the frame is after that, only the page around it knows.
+      if (round >= ALIGNED.length) return free() ? found() : why();
+      into(ALIGNED[round]);
+      moved = true;
+      return { why: 'out_of_view' };
     }
-    const top = topmost(at.x, at.y);
-    if (!op.through && top && !within(element, top)) return { why: 'covered', by: describe(top) };
-    if (!top && !op.through) return { why: 'covered', by: 'another frame' };
-    return { x: at.x, y: at.y, element };
+    if (!seen) {
+      into('center');
+      if (free()) return found();
+    }
+    // What stays where it is while the rest is scrolled, such as a header, is evaded; but once only, since it may be a veil.
+    const by = describe(top);
+    if (at && top && !above.has(by) && above.size < 8) {
+      above.add(by);
+      for (const block of ALIGNED) {
+        into(block);
+        if (free()) return found();
+      }
+    }
+    return why();
   };
 
   // ---- waiting, for events ----
@@ -193,6 +259,7 @@
   };
   const halt = (op, why, by) => {
     op.outcome = { why, by };
+    op.ended = performance.now();
     batch.halted = true;
     // Nothing that is typed from now on may reach anybody. What is still to come of this batch is stopped, too: it ends when
     // all of it has come.
@@ -202,6 +269,7 @@
     let result;
     try { result = pageOps[op.kind](op); } catch (error) { result = { why: 'failed', by: String(error.message ?? error) }; }
     op.outcome = result;
+    op.ended = performance.now();
     if (op.outcome.why) batch.halted = true;
   };
   // Everything before `index` that is done within the page itself is due.
@@ -214,23 +282,55 @@
   // The next step that such an event can be of: they come in the order in which they were sent.
   const advance = (fits) => {
     const op = batch.ops.find((other) => other.index > (batch.at?.index ?? -1) && !other.page && !other.outcome && fits(other));
-    if (op) { due(op.index); batch.at = op; }
+    if (op) {
+      if (batch.at) batch.at.ended ||= performance.now();
+      due(op.index);
+      batch.at = op;
+    }
     return op;
   };
   // All that was sent has come: the buttons and keys that went down are up again, and texts are in their fields. A text that
   // has no field any more goes nowhere.
   const settle = (now) => {
-    const texts = now.halted || now.ops.every((op) => !op.inserts || op.outcome || op.inserted);
+    const texts = now.halted || now.ops.every((op) => !op.inserts || op.outcome || op.inserted || op.past);
     if (now.ups >= now.expectedUps && now.keyUps >= now.expectedKeyUps && texts) now.done();
   };
+  const focused = (op) => {
+    const active = deep();
+    return active === op.element || op.element.contains(active);
+  };
+  // What the next press outside of a batch is to hit.
+  let aimed = null;
+  const hits = (event, element) => event.composedPath().includes(element) || within(element, event.composedPath()[0]);
   const heard = (event) => {
     const now = batch;
-    if (!now || !event.isTrusted) return;
+    if (!event.isTrusted) return;
     const stop = () => { event.preventDefault(); event.stopImmediatePropagation(); };
-    if (event.type === 'mouseup') now.ups++;
+    if (!now) {
+      if (!aimed) return;
+      if (event.type === 'pointerdown') {
+        aimed.heard = true;
+        if (!hits(event, aimed.element)) aimed.by = describe(event.composedPath()[0]);
+      }
+      // With the click that may follow it.
+      if (event.type === 'mouseup') { const over = aimed; later(() => { if (aimed === over) aimed = null; }); }
+      if (aimed.by) stop();
+      return;
+    }
+    if (event.type === 'mouseup') {
+      now.ups++;
+      // A field that has let go of the focus leaves the caret where it was before, and a text would go there.
+      if (now.at?.inserts && !focused(now.at)) getSelection()?.removeAllRanges();
+    }
     if (event.type === 'keyup') now.keyUps++;
     // After whatever follows it in the same breath, such as the click.
-    if (['mouseup', 'keyup', 'input'].includes(event.type)) later(() => settle(now));
+    if (['mouseup', 'keyup', 'input'].includes(event.type)) {
+      const op = now.at;
+      later(() => {
+        if (op && op === now.at) op.ended = performance.now();
+        settle(now);
+      });
+    }
     if (now.halted) return stop();
     if (event.type === 'pointerdown' || (event.type === 'mousedown' && !now.pointer)) {
       now.pointer = event.type === 'pointerdown';
@@ -238,8 +338,9 @@
       if (now.halted) return stop();
       if (!op) return;
       op.pressed++;
+      op.ended = 0;
       if (!op.element.isConnected) { halt(op, 'detached'); return stop(); }
-      if (!event.composedPath().includes(op.element) && !within(op.element, event.composedPath()[0])) {
+      if (!hits(event, op.element)) {
         halt(op, 'covered', describe(event.composedPath()[0]));
         return stop();
       }
@@ -250,28 +351,30 @@
     if (event.type === 'keydown') {
       if (!now.at || now.at.downs >= now.at.keys) advance((other) => other.keys > 0 && !other.presses);
       if (now.halted) return stop();
-      if (now.at) now.at.downs++;
+      if (now.at) { now.at.downs++; now.at.ended = 0; }
     }
     const op = now.at;
     if (!op) return;
     if (event.type === 'click' && op.kind === 'fill') { selectAll(op.element); return; }
     if (event.type === 'keydown' || event.type === 'beforeinput') {
-      const active = deep();
-      if (op.element && !op.typed && active !== op.element && !op.element.contains(active)) {
-        halt(op, 'not_focused', describe(active));
+      if (op.element && !op.typed && !focused(op)) {
+        halt(op, 'not_focused', describe(deep()));
         return stop();
       }
       op.typed = true;
       return;
     }
-    if (event.type === 'input' && op.inserts) op.inserted = true;
+    if (event.type === 'input' && op.inserts) {
+      if (!hits(event, op.element)) { halt(op, 'not_focused', describe(event.composedPath()[0])); return; }
+      op.inserted = true;
+    }
   };
   const channel = new MessageChannel();
   const laters = [];
   channel.port1.onmessage = () => laters.shift()?.();
   // After the page's own listeners, and before anything that waits for time.
   const later = (work) => { laters.push(work); channel.port2.postMessage(0); };
-  for (const name of ['pointerdown', 'mousedown', 'pointerup', 'mouseup', 'click', 'dblclick', 'auxclick', 'keydown', 'keypress', 'keyup', 'beforeinput', 'input']) {
+  for (const name of ['pointerdown', 'mousedown', 'pointerup', 'mouseup', 'click', 'dblclick', 'auxclick', 'contextmenu', 'keydown', 'keypress', 'keyup', 'beforeinput', 'input']) {
     addEventListener(name, heard, true);
   }
   // Whether something is being dragged since this was asked for last: the browser tells so, too, but later.
@@ -280,7 +383,9 @@
   const dragged = () => {
     const begun = drag;
     drag = null;
-    return Boolean(begun?.isTrusted && !begun.defaultPrevented);
+    if (aimed && !aimed.heard) return { why: 'not_heard' };
+    if (aimed?.by) return { why: 'covered', by: aimed.by };
+    return { begun: Boolean(begun?.isTrusted && !begun.defaultPrevented) };
   };
   const selectAll = (element) => {
     if (typeof element.select === 'function') { element.select(); return; }
@@ -313,7 +418,7 @@
     scroll: (op) => {
       const options = { behavior: 'instant' };
       if (op.element) {
-        if (!place(op.element)?.whole) op.element.scrollIntoView({ block: 'center', inline: 'nearest', ...options });
+        if (!place(op.element, true)?.whole) op.element.scrollIntoView({ block: 'center', inline: 'nearest', ...options });
       }
       else if (op.to) scrollTo({ top: op.to === 'bottom' ? document.documentElement.scrollHeight : op.to === 'top' ? 0 : op.to, ...options });
       else scrollBy({ top: op.dy ?? 0, ...options });
@@ -359,24 +464,32 @@
     if (op.kind === 'check' && element.checked === op.state) return { ...found, done: true };
     return found;
   };
+  // What was scrolled around a frame in another process comes to be a little later; what cannot be seen is not drawn.
+  const calm = () => Promise.race([drawn(), new Promise((done) => setTimeout(done, 100))]);
   // Ends the batch before, if there is one, and begins the next: waits until its first step can be done, takes as many of
   // those that follow as can be done at once, and says where. What the batch before has come to is told, too.
-  const step = async (ops, within) => {
+  const step = async (ops, within, seen, turn) => {
     const before = batch ? await finish() : null;
     if (before?.some((outcome) => !outcome.ok) || !ops.length) return { before };
+    begin(seen, turn);
+    const asked = performance.now();
     let first = null;
     const found = await until(() => {
       const at = ops[0].kind === 'wait' ? (test(ops[0]) ? {} : { why: 'pending' }) : look(ops[0], true);
       first = at;
-      return !at.why;
+      return !at.why || moved;
     }, within);
-    if (found.error) return { before, first: { why: 'bad_selector', by: found.error } };
-    if (found.late) return { before, first };
+    const waited = performance.now() - asked;
+    if (found.error) return { before, first: { why: 'bad_selector', by: found.error, ms: waited } };
+    if (moved) { await calm(); return { before, moved }; }
+    if (found.late) return { before, first: { why: first.why, by: first.by, ms: waited } };
     const taken = [], places = [];
     const elements = new Set();
     for (const op of ops) {
       let at;
-      try { at = taken.length ? look(op, false) : look(op, true); } catch (error) { at = { why: 'bad_selector', by: String(error.message) }; }
+      try { at = look(op, !taken.length && (!view || round >= ALIGNED.length)); } catch (error) { at = { why: 'bad_selector', by: String(error.message) }; }
+      // It was there a moment ago.
+      if (at.why && !taken.length) return { before, first: { why: at.why, by: at.by, ms: performance.now() - asked } };
       // The same element twice is one step after the other.
       if (at.why || (op.element && elements.has(op.element) && !op.page)) break;
       if (op.element) elements.add(op.element);
@@ -385,16 +498,17 @@
       taken.push(op);
       places.push(at.x === undefined || at.done ? null : [at.x, at.y]);
       // What moves everything else ends the batch, and so does what is waited for.
-      if ((op.kind === 'scroll' && !(op.element && place(op.element)?.whole)) || op.kind === 'hover' || ((op.presses || op.keys) && leads(op))) break;
+      if ((op.kind === 'scroll' && !(op.element && place(op.element, true)?.whole)) || op.kind === 'hover' || ((op.presses || op.keys) && leads(op))) break;
     }
-    let resolve;
-    const ended = new Promise((end) => { resolve = end; });
     const sent = taken.filter((op) => !op.page && !op.outcome);
     const sum = (name) => sent.reduce((all, op) => all + op[name], 0);
     for (const op of sent) Object.assign(op, { pressed: 0, downs: 0 });
-    batch = { ops: taken, halted: false, at: null, pointer: false, ups: 0, keyUps: 0, expectedUps: sum('presses'), expectedKeyUps: sum('keys'), done: resolve, ended };
+    const made = { ops: taken, halted: false, at: null, pointer: false, ups: 0, keyUps: 0, expectedUps: sum('presses'), expectedKeyUps: sum('keys'), asked };
+    // It may be told more than once that it is done, also when it is over.
+    made.ended = new Promise((end) => { made.done = () => { made.past ||= performance.now(); end(); }; });
+    batch = made;
     // Only what is heard of ends by being heard.
-    if (!sent.length) batch.done();
+    if (!sent.length) made.done();
     return { before, places, leads: Boolean(taken.at(-1)?.presses || taken.at(-1)?.keys) && leads(taken.at(-1)) };
   };
   const finish = async () => {
@@ -404,11 +518,17 @@
     due(Infinity);
     if (batch === now) batch = null;
     const outcomes = [];
+    let since = now.asked;
     for (const op of now.ops) {
+      // A text that no field has heard of is in none.
       const all = !op.page && op.pressed >= op.presses && op.downs >= op.keys;
       let outcome = op.outcome ?? (now.halted || !all ? { why: 'not_heard' } : { ok: true });
       if (outcome.ok && op.kind === 'check' && op.element.checked !== op.state) outcome = { why: 'not_changed' };
-      outcomes.push(outcome);
+      if (outcome.ok && op.inserts && !op.typed && !op.inserted) outcome = { why: 'not_changed' };
+      // From the end of the one before, or from when it was waited for.
+      const until = Math.max(since, op.ended || now.past);
+      outcomes.push({ ...outcome, ms: until - since });
+      since = until;
       if (!outcome.ok) break;
     }
     return outcomes;
@@ -418,28 +538,49 @@
   const over = () => {
     const now = batch;
     if (!now) return;
-    for (const op of now.ops) if (op.inserts) op.inserted = true;
+    for (const op of now.ops) op.past = true;
     settle(now);
     setTimeout(() => now.done(), 1000);
   };
+  // What scrolls: the document, or where it does not, the largest part of it that does.
+  const scroller = () => {
+    const root = document.scrollingElement ?? document.documentElement;
+    const style = (node) => (node ? getComputedStyle(node).overflowY : 'visible');
+    const own = style(document.documentElement);
+    const still = ['hidden', 'clip'].includes(own === 'visible' ? style(document.body) : own);
+    if (!still && root.scrollHeight > root.clientHeight + 1) return root;
+    // It speaks for the window then, and else for itself.
+    const passed = own === 'visible' ? document.body : null;
+    let largest = null, most = 0;
+    for (const inner of roots(document)) {
+      for (const element of inner.querySelectorAll('*')) {
+        if (element === root || element === passed || element.scrollHeight <= element.clientHeight + 1) continue;
+        if (!['auto', 'scroll', 'overlay'].includes(style(element)) || !visible(element)) continue;
+        const box = element.getBoundingClientRect();
+        const wide = Math.min(box.right, innerWidth) - Math.max(box.left, 0), high = Math.min(box.bottom, innerHeight) - Math.max(box.top, 0);
+        if (wide > 0 && high > 0 && wide * high > most) { most = wide * high; largest = element; }
+      }
+    }
+    return largest ?? root;
+  };
+  const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   const scrollUntilNoMore = async (limit, within) => {
     const began = performance.now();
     let times = 0;
-    const height = () => document.scrollingElement.scrollHeight;
     const letters = () => document.body.textContent.length;
-    const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
     while (times < limit) {
-      const before = height(), had = letters();
-      const grown = () => height() > before || letters() > had;
+      const rolls = scroller();
+      const before = rolls.scrollHeight, had = letters();
+      const grown = () => rolls.scrollHeight > before || letters() > had;
       const left = () => within - (performance.now() - began);
       times++;
-      scrollTo({ top: before, behavior: 'instant' });
+      rolls.scrollTo({ top: before, behavior: 'instant' });
       let found = await until(grown, Math.min(left(), 800));
       if (found.late) {
         // What waits to be scrolled into the window may be in it all the time: out of it, and in again.
-        scrollTo({ top: Math.max(before - 2 * innerHeight, 0), behavior: 'instant' });
+        rolls.scrollTo({ top: Math.max(before - 2 * rolls.clientHeight, 0), behavior: 'instant' });
         await drawn();
-        scrollTo({ top: before, behavior: 'instant' });
+        rolls.scrollTo({ top: before, behavior: 'instant' });
         found = await until(grown, Math.min(left(), 800));
       }
       if (found.late) return { times, more: left() <= 0 };
@@ -452,15 +593,72 @@
     const found = await until(() => test(op), within);
     return found.error ? { why: 'bad_selector', by: found.error } : found.late ? { why: 'timed_out' } : { ok: true };
   };
-  // Where something is, for pictures of it and for drags.
-  const box = async (selector, within) => {
+  // Where something is, for pictures of it: also where something lies above it.
+  const box = async (selector, within, seen, turn) => {
+    begin(seen, turn);
     let at = null;
-    const found = await until(() => { at = able({}, find(selector), true); return !at.why || at.why === 'covered'; }, within);
+    const found = await until(() => { at = able({ through: true, picture: true }, find(selector), true); return !at.why || moved; }, within);
     if (found.error) return { why: 'bad_selector', by: found.error };
-    if (found.late) return at;
-    const area = find(selector).getBoundingClientRect();
+    if (moved) { await calm(); return { moved }; }
+    if (found.late) return { why: at.why, by: at.by };
+    const area = at.element.getBoundingClientRect();
     return { x: area.x, y: area.y, width: area.width, height: area.height, left: scrollX, top: scrollY };
   };
+  // Where something is to be pressed and, if that can be seen then, something else; the press is watched.
+  const aim = async (selector, onto, within, seen, turn) => {
+    begin(seen, turn);
+    aimed = null;
+    let from = null, to = null;
+    const found = await until(() => {
+      to = able({}, find(onto), false);
+      // It may be brought into the window later.
+      if (to.why && !['covered', 'out_of_view'].includes(to.why)) { from = to; return false; }
+      from = able({}, find(selector), true);
+      return !from.why || moved;
+    }, within);
+    if (found.error) return { why: 'bad_selector', by: found.error };
+    if (moved) { await calm(); return { moved }; }
+    if (found.late) return { why: from.why, by: from.by };
+    const element = from.element;
+    to = able({}, find(onto), false);
+    if (to.why && !view) {
+      find(onto)?.scrollIntoView({ block: 'nearest', inline: 'nearest', behavior: 'instant' });
+      to = able({}, find(onto), false);
+      from = able({}, element, true);
+      if (from.why) return { why: from.why, by: from.by };
+      to = able({}, find(onto), false);
+    }
+    drag = null;
+    aimed = { element, heard: false, by: null };
+    return { from: [from.x, from.y], to: to.why ? null : [to.x, to.y] };
+  };
+  // Where something is, for what is on its way there.
+  const reach = async (selector, within, seen, turn) => {
+    begin(seen, turn);
+    let at = null;
+    const found = await until(() => { at = able({}, find(selector), true); return !at.why || moved; }, within);
+    if (found.error) return { why: 'bad_selector', by: found.error };
+    if (moved) { await calm(); return { moved }; }
+    return found.late ? { why: at.why, by: at.by } : { to: [at.x, at.y] };
+  };
+  // Where the inside of a frame is, and which part of it can be seen, in its own terms.
+  const frame = (selector, seen) => {
+    begin(seen);
+    const element = find(selector);
+    const look = () => {
+      const box = element.getBoundingClientRect(), style = getComputedStyle(element);
+      const x = box.left + element.clientLeft + parseFloat(style.paddingLeft), y = box.top + element.clientTop + parseFloat(style.paddingTop);
+      const width = element.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+      const height = element.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom);
+      const edges = view ?? [0, 0, innerWidth, innerHeight], inner = room(element);
+      const part = [Math.max(edges[0], inner[0], x) - x, Math.max(edges[1], inner[1], y) - y, Math.min(edges[2], inner[2], x + width) - x, Math.min(edges[3], inner[3], y + height) - y];
+      return { x, y, width, height, view: part };
+    };
+    const found = look();
+    if (found.view[2] - found.view[0] >= 1 && found.view[3] - found.view[1] >= 1) return found;
+    element.scrollIntoView({ block: 'center', inline: 'center', behavior: 'instant' });
+    return { ...look(), moved: true };
+  };
   const first = (selector) => find(selector);
-  globalThis.hands = Object.freeze({ step, over, wait, box, first, dragged, scrollUntilNoMore });
+  globalThis.hands = Object.freeze({ step, over, wait, box, aim, reach, frame, first, dragged, scrollUntilNoMore });
 })()

@@ -413,7 +413,7 @@ pub struct Outcome {
     /// What a script has said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<serde_json::Value>,
-    /// How long it took, or the whole batch it was part of.
+    /// How long it took by itself, waiting included.
     #[serde(rename = "ms", serialize_with = "millis", deserialize_with = "from_millis")]
     pub took: Duration,
     /// The batch it was part of, from 1, if it was done together with others.

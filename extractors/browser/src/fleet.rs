@@ -177,12 +177,7 @@ impl Fleet {
 
     /// A page that has just been opened in the browser in use.
     pub(crate) async fn page(&self, deadline: Instant) -> Result<Page, RenderError> {
-        Page::open(self.lease(deadline).await?, self.inner.spec.limits, false).await
-    }
-
-    /// A page that is to wait until it is needed.
-    pub(crate) async fn spare(&self, deadline: Instant) -> Result<Page, RenderError> {
-        Page::open(self.lease(deadline).await?, self.inner.spec.limits, true).await
+        Page::open(self.lease(deadline).await?, self.inner.spec.limits).await
     }
 
     /// Waits until the browser in use brings a page of nothing: for whoever has just lost one in it.
@@ -430,7 +425,7 @@ impl Fleet {
             spawn_named("spare page", async move {
                 let within = page.limits.call;
                 page.close().await;
-                if let Ok(page) = fleet.spare(Instant::now() + within).await {
+                if let Ok(page) = fleet.page(Instant::now() + within).await {
                     let before = place.lock().unwrap_or_else(PoisonError::into_inner).replace(page);
                     drop(before);
                 }

@@ -1,10 +1,11 @@
 //! One browser: its process, the connection to it, and what is known of its health.
 
-use std::collections::HashMap;
+mod outside;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chromiumoxide_cdp::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
@@ -16,7 +17,7 @@ use chromiumoxide_cdp::cdp::browser_protocol::target::{
 use eventmesh_actors::process::{LastWords, Process, ProcessHost, ProcessSpec, Streams};
 use eventmesh_actors::{Interrupt, KernelMemory, spawn_named};
 use serde::Deserialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::cdp::{Connection, Event, Session};
@@ -28,8 +29,6 @@ use crate::spec::{ARGUMENTS, BrowserSpec, LauncherProgram, through};
 const SAID: usize = 4 << 10;
 /// In the command line of the process that loads.
 const NETWORK: &[u8] = b"--utility-sub-type=network.";
-/// Popups of one page that wait to be closed.
-const POPUPS: usize = 64;
 
 /// A browser that is up.
 pub(crate) struct Browser {
@@ -48,8 +47,6 @@ pub(crate) struct Browser {
     said: LastWords,
     /// The process that loads, and how many of its kind have ended.
     network: Mutex<(Option<u32>, u64)>,
-    /// Who wants to know of popups, by context.
-    contexts: Mutex<HashMap<String, mpsc::Sender<String>>>,
     leases: watch::Sender<usize>,
 }
 
@@ -71,10 +68,7 @@ struct TargetInfo {
     target_id: String,
     #[serde(default)]
     r#type: String,
-    #[serde(default)]
-    url: String,
     opener_id: Option<String>,
-    browser_context_id: Option<String>,
 }
 
 impl Browser {
@@ -115,7 +109,6 @@ impl Browser {
             process: Mutex::new(Some(process)),
             said,
             network: Mutex::default(),
-            contexts: Mutex::default(),
             leases: watch::Sender::new(0),
         });
         let mut events = browser.connection.events();
@@ -134,11 +127,7 @@ impl Browser {
         Ok(browser)
     }
 
-    fn contexts(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<String>>> {
-        self.contexts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A window that a page has opened is closed again, and the page is told.
+    /// A window that a page has opened is closed again. Where it was to lead, the page itself has said.
     fn hear(self: Arc<Self>, event: &Event) {
         if event.method != "Target.targetCreated" {
             return;
@@ -146,10 +135,6 @@ impl Browser {
         let Some(TargetEvent { target_info: info }) = event.read() else { return };
         if info.r#type != "page" || info.opener_id.is_none() {
             return;
-        }
-        let told = info.browser_context_id.as_ref().and_then(|context| self.contexts().get(context).cloned());
-        if let Some(told) = told {
-            let _ = told.try_send(info.url);
         }
         spawn_named("popup's end", async move {
             let close = CloseTargetParams::new(TargetId::new(info.target_id));
@@ -181,24 +166,19 @@ impl Browser {
         told(&self.said)
     }
 
-    /// A context of its own, with an empty page, and the id of that. Popups of it are told to the receiver.
-    pub(crate) async fn context(
-        self: &Arc<Self>,
-        within: Duration,
-    ) -> Result<(Context, String, mpsc::Receiver<String>), RenderError> {
+    /// A context of its own, with an empty page, and the id of that.
+    pub(crate) async fn context(self: &Arc<Self>, within: Duration) -> Result<(Context, String), RenderError> {
         self.pages.fetch_add(1, Ordering::Relaxed);
         let root = self.session();
         let create = CreateBrowserContextParams { dispose_on_detach: Some(true), ..CreateBrowserContextParams::default() };
         let context = root.call(&create, within).await?.browser_context_id;
         let context = Context { browser: Arc::clone(self), id: context.inner().clone(), kept: false };
-        let (tell, told) = mpsc::channel(POPUPS);
-        self.contexts().insert(context.id.clone(), tell);
         let mut target = CreateTargetParams::new("about:blank");
         target.browser_context_id = Some(BrowserContextId::from(context.id.clone()));
         target.width = Some(1280);
         target.height = Some(800);
         let target = root.call(&target, within).await?.target_id.inner().clone();
-        Ok((context, target, told))
+        Ok((context, target))
     }
 
     /// Ends a page with its context. If that does not go, what shows the page may be what holds it: that is killed, and it is
@@ -217,7 +197,6 @@ impl Browser {
 
     /// Ends a context with all that is in it. Returns whether the browser has said so.
     pub(crate) async fn dispose(&self, context: &str, within: Duration) -> bool {
-        self.contexts().remove(context);
         let dispose = DisposeBrowserContextParams::new(BrowserContextId::from(context.to_owned()));
         match self.session().call(&dispose, within).await {
             Ok(_) => true,

@@ -19,17 +19,18 @@ use chromiumoxide_cdp::cdp::browser_protocol::page::{
 };
 use chromiumoxide_cdp::cdp::js_protocol::runtime::{CallArgument, CallFunctionOnParams};
 use eventmesh_actors::Progress;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::actions::Performer;
 use crate::blocklist;
 use crate::cdp::CdpError;
 use crate::error::RenderError;
 use crate::page::settle::settle;
+use crate::page::state::Awaited;
 use crate::page::{Page, Served, Wishes, block, settled};
 use crate::request::{
     Cookie, Picture, PictureFormat, RenderRequest, RenderSource, RenderTiming, Rendered, Screenshot, SettleReason, Settled,
-    Viewport,
+    Viewport, Wait,
 };
 use crate::script::{self, ScriptError};
 
@@ -66,16 +67,27 @@ async fn mind(page: &Page, progress: &Progress) -> RenderError {
     let limit = page.limits.page_memory;
     loop {
         sleep(LOOK).await;
-        // One that does not answer is at work, or hangs; its deadline counts.
-        if let Ok(held) = page.memory().await {
+        let look = page.memory();
+        tokio::pin!(look);
+        let held = loop {
+            if page.shared.state.borrow().too_much.is_some() {
+                return page.trouble();
+            }
+            if let Ok(held) = timeout(LOOK, &mut look).await {
+                break held;
+            }
+            // One that does not answer is at work, or hangs: what it holds meanwhile is seen from outside.
+            if let Some(error) = page.is_beyond().await {
+                page.terminate_all().await;
+                return error;
+            }
+        };
+        if let Some(held) = held {
             progress.holds(held);
             progress.beat();
             if held > limit {
                 return RenderError::Memory { held, limit };
             }
-        }
-        if page.shared.state.borrow().too_much.is_some() {
-            return page.trouble();
         }
     }
 }
@@ -113,7 +125,11 @@ async fn steps(page: &Page, request: &RenderRequest, deadline: Instant, progress
     }
     let (mut pictures, mut yields) = (performed.pictures, performed.yields);
     if let Some(wanted) = &request.options.screenshot {
-        let bytes = picture(page, wanted, request.options.viewport, deadline).await?;
+        let area = match &wanted.selector {
+            Some(selector) => Some(area(page, selector, deadline).await?),
+            None => None,
+        };
+        let bytes = picture(page, wanted, area, request.options.viewport, deadline).await?;
         yields.add(bytes.len())?;
         pictures.push(Picture { action: None, format: wanted.format, bytes });
     }
@@ -127,6 +143,7 @@ async fn steps(page: &Page, request: &RenderRequest, deadline: Instant, progress
         url: String::new(),
         status: None,
         content_type: None,
+        headers: Vec::new(),
         settled,
         outcomes: performed.outcomes,
         pictures,
@@ -144,6 +161,8 @@ async fn steps(page: &Page, request: &RenderRequest, deadline: Instant, progress
         rendered.url = if state.url == NOWHERE { String::new() } else { state.url.clone() };
         rendered.status = state.status.filter(|_| matches!(request.source, RenderSource::Url(_)));
         rendered.content_type = state.content_type.take();
+        let headers = std::mem::take(&mut state.headers);
+        rendered.headers = if matches!(request.source, RenderSource::Url(_)) { headers } else { Vec::new() };
         rendered.console = if request.options.console { std::mem::take(&mut state.console) } else { Vec::new() };
         state.log = false;
         rendered.network = std::mem::take(&mut state.network);
@@ -165,7 +184,9 @@ async fn prepare(page: &Page, request: &RenderRequest) -> Result<(), RenderError
     let mut wishes = Wishes::default();
     page.shared.state.send_modify(|state| {
         state.log = request.options.network;
-        state.responses = matches!(request.options.wait, crate::request::Wait::Response(_)).then(Vec::new);
+        if let Wait::Response(part) = &request.options.wait {
+            state.awaited = Some(Awaited { part: part.clone(), came: false });
+        }
     });
     let Viewport { width, height, scale } = request.options.viewport;
     if request.options.viewport != Viewport::default() {
@@ -320,10 +341,29 @@ fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-/// A picture of the page, of what its window shows, or of one element.
+/// A part of the page: from the left, from the top, width, height.
+pub(crate) type Area = (f64, f64, f64, f64);
+
+/// Where an element of the page itself is.
+async fn area(page: &Page, selector: &str, deadline: Instant) -> Result<Area, RenderError> {
+    let (session, world) = page.world(&page.frame).await?;
+    let within = left(deadline).min(Duration::from_secs(5));
+    let expression = format!("hands.box({}, {})", script::literal(selector), within.as_millis());
+    // The page says that it is not there, not the clock.
+    let found =
+        script::evaluate(&session, expression, Some(world), within + page.limits.call).await.map_err(RenderError::from)?;
+    if let Some(why) = found["why"].as_str() {
+        return Err(RenderError::Request(format!("there is no picture of {selector}: {}", why.replace('_', " "))));
+    }
+    let number = |name: &str| found[name].as_f64().unwrap_or(0.0);
+    Ok((number("x") + number("left"), number("y") + number("top"), number("width"), number("height")))
+}
+
+/// A picture of the page, of what its window shows, or of `area`.
 pub(crate) async fn picture(
     page: &Page,
     wanted: &Screenshot,
+    area: Option<Area>,
     viewport: Viewport,
     deadline: Instant,
 ) -> Result<Vec<u8>, RenderError> {
@@ -334,18 +374,8 @@ pub(crate) async fn picture(
     };
     let mut capture =
         CaptureScreenshotParams { format: Some(format), optimize_for_speed: Some(true), ..CaptureScreenshotParams::default() };
-    let mut clip = None;
-    if let Some(selector) = &wanted.selector {
-        let (session, world) = page.world(&page.frame).await?;
-        let expression =
-            format!("hands.box({}, {})", script::literal(selector), left(deadline).min(Duration::from_secs(5)).as_millis());
-        let found = script::evaluate(&session, expression, Some(world), left(deadline)).await.map_err(RenderError::from)?;
-        let number = |name: &str| found[name].as_f64().unwrap_or(0.0);
-        if let Some(why) = found["why"].as_str() {
-            return Err(RenderError::Request(format!("there is no picture of {selector}: {}", why.replace('_', " "))));
-        }
-        clip = Some((number("x") + number("left"), number("y") + number("top"), number("width"), number("height")));
-    } else if wanted.full_page {
+    let mut clip = area;
+    if clip.is_none() && wanted.full_page {
         let metrics = page.session.call(&GetLayoutMetricsParams::default(), page.limits.call).await?;
         let size = metrics.css_content_size;
         clip = Some((0.0, 0.0, size.width.max(1.0), size.height.max(1.0)));

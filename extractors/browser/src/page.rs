@@ -1,5 +1,8 @@
 //! One page in a context of its own: made ahead, used for one job, and thrown away.
 
+pub(crate) mod frames;
+mod outside;
+mod parts;
 pub(crate) mod settle;
 pub(crate) mod state;
 mod wishes;
@@ -15,8 +18,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use chromiumoxide_cdp::cdp::browser_protocol::browser::{
     BrowserContextId, SetDownloadBehaviorBehavior, SetDownloadBehaviorParams,
 };
-use chromiumoxide_cdp::cdp::browser_protocol::dom::DescribeNodeParams;
-use chromiumoxide_cdp::cdp::browser_protocol::emulation::SetScriptExecutionDisabledParams;
 use chromiumoxide_cdp::cdp::browser_protocol::fetch::{
     ContinueRequestParams, FulfillRequestParams, HeaderEntry, RequestId as FetchId,
 };
@@ -28,16 +29,12 @@ use chromiumoxide_cdp::cdp::browser_protocol::page::{
     AddScriptToEvaluateOnNewDocumentParams, CreateIsolatedWorldParams, EnableParams as EnablePage, FrameId,
     HandleJavaScriptDialogParams, SetLifecycleEventsEnabledParams,
 };
-use chromiumoxide_cdp::cdp::browser_protocol::target::{
-    AttachToTargetParams, FilterEntry, SetAutoAttachParams, TargetFilter, TargetId,
-};
-use chromiumoxide_cdp::cdp::js_protocol::runtime::{
-    EnableParams as EnableRuntime, GetHeapUsageParams, RunIfWaitingForDebuggerParams, TerminateExecutionParams,
-};
+use chromiumoxide_cdp::cdp::browser_protocol::target::{AttachToTargetParams, TargetId};
+use chromiumoxide_cdp::cdp::js_protocol::runtime::EnableParams as EnableRuntime;
 use chromiumoxide_types::Command;
 use eventmesh_actors::spawn_named;
 use serde::Deserialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -48,11 +45,10 @@ use crate::instance::{Browser, BrowserLease};
 use crate::request::Dialog;
 use crate::script;
 use crate::spec::BrowserLimits;
+use parts::Workers;
 use state::PageState;
+use wishes::Permissions;
 pub(crate) use wishes::{Answer, Served, Wishes};
-
-/// Frames in processes of their own that a page may have.
-const SESSIONS: usize = 100;
 
 /// What a page and those who listen to it share.
 #[derive(Debug)]
@@ -60,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) state: watch::Sender<PageState>,
     /// The page's own session first, then those of frames in other processes.
     sessions: Mutex<Vec<Session>>,
+    workers: Mutex<Workers<Session>>,
     answer: Mutex<Answer>,
     served: Mutex<Option<Served>>,
     /// What this request wants otherwise, for frames in other processes, too.
@@ -109,10 +106,10 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// A page with the defaults in place; one that is to wait until it is needed is ready then to the last, its process included.
-    pub(crate) async fn open(lease: BrowserLease, limits: BrowserLimits, spare: bool) -> Result<Self, RenderError> {
+    /// A page with the defaults in place, ready to the last, its process included.
+    pub(crate) async fn open(lease: BrowserLease, limits: BrowserLimits) -> Result<Self, RenderError> {
         let browser = Arc::clone(&lease.browser);
-        let (context, target, popups) = browser.context(limits.call).await?;
+        let (context, target) = browser.context(limits.call).await?;
         let attach = AttachToTargetParams { target_id: TargetId::new(target.clone()), flatten: Some(true) };
         let attached = browser.session().call(&attach, limits.call).await?;
         let (session, events) = browser.connection().session(attached.session_id.inner());
@@ -120,6 +117,7 @@ impl Page {
         let shared = Arc::new(Shared {
             state: watch::Sender::new(PageState::new(&target)),
             sessions: Mutex::new(vec![session.clone()]),
+            workers: Mutex::default(),
             answer: Mutex::default(),
             served: Mutex::default(),
             wishes: Mutex::default(),
@@ -143,13 +141,12 @@ impl Page {
             held: AtomicU64::new(0),
         };
         page.shared.listen(Arc::clone(&browser), session, 0, events);
-        page.shared.expect_popups(popups);
-        page.set_up(spare).await?;
+        page.set_up().await?;
         Ok(page)
     }
 
     /// What holds for all pages.
-    async fn set_up(&self, spare: bool) -> Result<(), RenderError> {
+    async fn set_up(&self) -> Result<(), RenderError> {
         let mut batch = self.session.batch();
         let mut waits = self.shared.furnish(&mut batch, &self.session);
         let root = self.browser.session();
@@ -160,15 +157,17 @@ impl Page {
             events_enabled: Some(true),
         };
         waits.push(settled(batch.add_to(&root, &deny), self.limits.call));
+        waits.push(settled(batch.add_to(&root, &Permissions::none(&self.context)), self.limits.call));
         waits.push(settled(batch.add(&SetBypassServiceWorkerParams::new(true)), self.limits.call));
         waits.push(settled(batch.add(&block(blocklist::DEFAULT.iter().copied())), self.limits.call));
+        // A request of its own says which process shows it, and that process is there once it has been answered.
+        waits.push(settled(
+            batch.add(&script::call("fetch('data:,').then((answer) => answer.text())".to_owned(), None)),
+            self.limits.call,
+        ));
         batch.send().await?;
         for wait in waits {
             wait.await?;
-        }
-        // Its process is there once it has said something.
-        if spare {
-            script::evaluate(&self.session, "1".to_owned(), None, self.limits.call).await.map_err(RenderError::from)?;
         }
         Ok(())
     }
@@ -263,41 +262,6 @@ impl Page {
         Ok((session, world))
     }
 
-    /// The frame in an element of another frame, and where it lies in that; nothing if it does not come in time.
-    pub(crate) async fn inner_frame(
-        &self,
-        frame: &str,
-        selector: &str,
-        deadline: Instant,
-    ) -> Result<Option<(String, (f64, f64))>, RenderError> {
-        let (session, world) = self.world(frame).await?;
-        let left = deadline.saturating_duration_since(Instant::now());
-        let wait = format!("hands.wait({{selector: {}, state: 'attached'}}, {})", script::literal(selector), left.as_millis());
-        let found = script::evaluate(&session, wait, Some(world), left + self.limits.call).await.map_err(RenderError::from)?;
-        if found["ok"] != true {
-            return Ok(None);
-        }
-        let mut find = script::call(format!("hands.first({})", script::literal(selector)), Some(world));
-        find.return_by_value = Some(false);
-        let object = session.call(&find, self.limits.call).await?.result.object_id;
-        let describe = DescribeNodeParams { object_id: object, ..DescribeNodeParams::default() };
-        let Some(inner) = session.call(&describe, self.limits.call).await?.node.frame_id else { return Ok(None) };
-        let place = format!(
-            "(() => {{ const e = hands.first({}); e.scrollIntoView({{block: 'center', behavior: 'instant'}}); \
-             const b = e.getBoundingClientRect(); return [b.left + e.clientLeft, b.top + e.clientTop]; }})()",
-            script::literal(selector)
-        );
-        let place = script::evaluate(&session, place, Some(world), self.limits.call).await.map_err(RenderError::from)?;
-        let inner = inner.inner().clone();
-        let there = self
-            .until(deadline, "waiting for a frame", |state| state.worlds.iter().any(|world| world.frame == inner).then_some(()));
-        match there.await {
-            Ok(()) => Ok(Some((inner.clone(), (place[0].as_f64().unwrap_or(0.0), place[1].as_f64().unwrap_or(0.0))))),
-            Err(RenderError::Deadline { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The worlds of our own are gone with their documents.
     pub(crate) fn forget_worlds(&self) {
         self.worlds.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -311,32 +275,6 @@ impl Page {
         Some(beside)
     }
 
-    /// What its scripts hold, buffers included: in the process that holds most, if frames have processes of their own. Those of
-    /// one site share one, so that a sum would count it several times.
-    pub(crate) async fn memory(&self) -> Result<u64, CdpError> {
-        let sessions = self.shared.sessions().clone();
-        let mut answers = Vec::new();
-        for session in sessions {
-            let mut batch = session.batch();
-            let answer = batch.add(&GetHeapUsageParams::default());
-            // A frame that has gone holds nothing.
-            if batch.send().await.is_ok() {
-                answers.push(answer);
-            }
-        }
-        let until = Instant::now() + self.limits.call;
-        let mut most = Err(CdpError::Detached);
-        for answer in answers {
-            if let Ok(Ok(usage)) = timeout_at(until, answer.get()).await {
-                let held = (usage.used_size + usage.backing_storage_size + usage.embedder_heap_used_size).max(0.0) as u64;
-                most = Ok(most.unwrap_or(0).max(held));
-            }
-        }
-        let held = most?;
-        self.held.fetch_max(held, Ordering::Relaxed);
-        Ok(held)
-    }
-
     /// The most that its scripts were seen to hold.
     pub(crate) fn memory_seen(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
@@ -345,11 +283,6 @@ impl Page {
     /// How long it has been there.
     pub(crate) fn age(&self) -> Duration {
         self.born.elapsed()
-    }
-
-    /// Ends whatever script runs.
-    pub(crate) async fn terminate(&self) -> Result<(), CdpError> {
-        self.session.call(&TerminateExecutionParams::default(), Duration::from_millis(500)).await.map(drop)
     }
 
     /// Ends it, with its context.
@@ -373,6 +306,9 @@ impl Drop for Page {
         }
         let own = |session: &Session| session.is(&self.session);
         for session in self.shared.sessions().drain(..).filter(|session| !own(session)) {
+            self.browser.connection().forget(&session);
+        }
+        for session in self.shared.workers().sessions() {
             self.browser.connection().forget(&session);
         }
         if self.disposed || self.browser.is_gone() {
@@ -421,6 +357,14 @@ struct Attached {
 struct AttachedTarget {
     #[serde(default)]
     r#type: String,
+    #[serde(default, rename = "targetId")]
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Window {
+    #[serde(default)]
+    url: String,
 }
 
 #[derive(Deserialize)]
@@ -445,12 +389,6 @@ impl Shared {
     /// What every session needs, the page's and those of its frames.
     fn furnish(&self, batch: &mut crate::cdp::Batch, session: &Session) -> Vec<Wait> {
         let call = Duration::from_secs(5);
-        let mut attach = SetAutoAttachParams::new(true, true);
-        attach.flatten = Some(true);
-        let entry = |kind: Option<&str>, exclude: bool| FilterEntry { r#type: kind.map(str::to_owned), exclude: Some(exclude) };
-        // Workers would wait for a debugger for ever if nobody took note of them.
-        let kinds = ["iframe", "worker", "shared_worker"].map(|kind| entry(Some(kind), false));
-        attach.filter = Some(TargetFilter::new(kinds.into_iter().chain([entry(None, true)]).collect::<Vec<_>>()));
         vec![
             settled(batch.add_to(session, &EnablePage::default()), call),
             settled(batch.add_to(session, &EnableRuntime::default()), call),
@@ -458,7 +396,7 @@ impl Shared {
             settled(batch.add_to(session, &EnableInspector::default()), call),
             settled(batch.add_to(session, &SetLifecycleEventsEnabledParams::new(true)), call),
             settled(batch.add_to(session, &AddScriptToEvaluateOnNewDocumentParams::new(self.watch.clone())), call),
-            settled(batch.add_to(session, &attach), call),
+            settled(batch.add_to(session, &parts::attach()), call),
         ]
     }
 
@@ -471,17 +409,8 @@ impl Shared {
             if index == 0 {
                 shared.state.send_modify(|state| state.over = true);
             } else {
+                shared.flooded(&session);
                 shared.state.send_modify(|state| state.worlds.retain(|world| world.session != index));
-            }
-        });
-        self.ears.lock().unwrap_or_else(PoisonError::into_inner).push(ear.abort_handle());
-    }
-
-    fn expect_popups(self: &Arc<Self>, mut popups: mpsc::Receiver<String>) {
-        let shared = Arc::clone(self);
-        let ear = spawn_named("popups' ear", async move {
-            while let Some(url) = popups.recv().await {
-                shared.state.send_modify(|state| state.popped_up(&url));
             }
         });
         self.ears.lock().unwrap_or_else(PoisonError::into_inner).push(ear.abort_handle());
@@ -497,11 +426,7 @@ impl Shared {
         match event.method.as_str() {
             "Target.attachedToTarget" => {
                 if let Some(attached) = event.read::<Attached>() {
-                    if attached.target_info.r#type == "iframe" {
-                        self.frame(browser, &attached.session_id).await;
-                    } else {
-                        self.worker(browser, &attached.session_id).await;
-                    }
+                    self.attached(browser, &attached).await;
                 }
             }
             "Page.javascriptDialogOpening" => self.dialog(session, event).await,
@@ -510,53 +435,14 @@ impl Shared {
                 let url = event.read::<serde_json::Value>().and_then(|event| event.get("url")?.as_str().map(str::to_owned));
                 self.state.send_modify(|state| state.wanted_to_save(url.as_deref().unwrap_or_default()));
             }
+            // Whoever opens a window says so before the window has an address of its own; it is closed elsewhere.
+            "Page.windowOpen" => {
+                if let Some(window) = event.read::<Window>() {
+                    let url = if window.url.is_empty() { "about:blank" } else { &window.url };
+                    self.state.send_modify(|state| state.popped_up(url));
+                }
+            }
             _ => self.state.send_modify(|state| state.hear(event, index, Instant::now(), self.limits)),
-        }
-    }
-
-    /// A worker of the page runs, and is its own affair.
-    async fn worker(&self, browser: &Arc<Browser>, id: &str) {
-        let (session, _events) = browser.connection().session(id);
-        let mut batch = session.batch();
-        drop(batch.add(&RunIfWaitingForDebuggerParams::default()));
-        let _ = batch.send().await;
-        browser.connection().forget(&session);
-    }
-
-    /// A frame in a process of its own: it is furnished before it runs.
-    async fn frame(self: &Arc<Self>, browser: &Arc<Browser>, id: &str) {
-        let (session, events) = browser.connection().session(id);
-        let index = {
-            let mut sessions = self.sessions();
-            if sessions.len() < SESSIONS {
-                sessions.push(session.clone());
-            }
-            sessions.len() - 1
-        };
-        if self.session(index).is_none_or(|last| !last.is(&session)) {
-            // One too many: it runs, and is not looked at.
-            drop(events);
-            let mut batch = session.batch();
-            drop(batch.add(&RunIfWaitingForDebuggerParams::default()));
-            let _ = batch.send().await;
-            browser.connection().forget(&session);
-        } else {
-            self.listen(Arc::clone(browser), session.clone(), index, events);
-            let mut batch = session.batch();
-            // The answers do not matter: a frame that goes meanwhile goes.
-            drop(self.furnish(&mut batch, &session));
-            let wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            drop(batch.add(&SetBypassServiceWorkerParams::new(true)));
-            drop(batch.add(&wishes.block.unwrap_or_else(|| block(blocklist::DEFAULT.iter().copied()))));
-            drop(wishes.identity.map(|identity| batch.add(&identity)));
-            drop(wishes.headers.map(|headers| batch.add(&headers)));
-            drop(wishes.locale.map(|locale| batch.add(&locale)));
-            drop(wishes.timezone.map(|timezone| batch.add(&timezone)));
-            if wishes.no_scripts {
-                drop(batch.add(&SetScriptExecutionDisabledParams::new(true)));
-            }
-            drop(batch.add(&RunIfWaitingForDebuggerParams::default()));
-            let _ = batch.send().await;
         }
     }
 

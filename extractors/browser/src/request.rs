@@ -27,6 +27,7 @@ pub enum RenderSource {
 
 /// A window.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Viewport {
     /// CSS pixels across.
     pub width: u32,
@@ -237,6 +238,14 @@ impl RenderRequest {
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 impl RenderOptions {
+    /// Whether they ask for something that only a browser brings, whatever the page is like: something done with it, or a picture, a
+    /// PDF, the HTML as it is shown, what it says or asks for, its cookies.
+    #[must_use]
+    pub fn need_a_browser(&self) -> bool {
+        let brings = self.screenshot.is_some() || self.pdf || self.raw || self.console || self.network || self.with_cookies;
+        brings || !self.actions.is_empty()
+    }
+
     /// What makes no sense about them, if anything.
     ///
     /// # Errors
@@ -394,6 +403,10 @@ pub struct Rendered {
     pub status: Option<u16>,
     /// What it said it was.
     pub content_type: Option<String>,
+    /// What its answer said of how long it may be kept: names in lower case, one entry for each line. Those are `cache-control`,
+    /// `expires`, `date`, `age`, `etag`, `last-modified`, `vary` and `pragma`; no answer shows them. Empty if the page did not come
+    /// from the web.
+    pub headers: Vec<(String, String)>,
     /// How waiting has ended.
     pub settled: Settled,
     /// What has come of each action.

@@ -30,7 +30,9 @@ pub enum SandboxPolicy {
 /// Limits of browsers and their pages.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BrowserLimits {
-    /// Bytes that a page's scripts may hold before it is given up, its buffers included. Default 512 MiB.
+    /// Bytes that a page's scripts may hold before it is given up, its buffers and workers included. Default 512 MiB. While a page
+    /// is too busy to be asked, its process may hold twice as much and 128 MiB besides, as the kernel says; then its scripts are
+    /// ended, and the process if they do not end.
     pub page_memory: u64,
     /// Bytes (PSS) that a browser's processes may hold, all together, past what they held when it was new, before another
     /// browser takes over. Default 400 MiB.
@@ -149,6 +151,8 @@ pub(crate) const ARGUMENTS: &[&str] = &[
     "--disable-hang-monitor",
     "--disable-prompt-on-repost",
     "--disable-popup-blocking",
+    // A worker of several pages is nobody's to look at, and a page that is alone has nobody to share one with.
+    "--disable-shared-workers",
     "--disable-search-engine-choice-screen",
     "--disable-background-timer-throttling",
     "--disable-backgrounding-occluded-windows",

@@ -139,7 +139,7 @@ pub struct PdfFacts {
     pub encrypted: bool,
     /// Its table of contents, in order.
     pub outline: Vec<OutlineItem>,
-    /// Files inside it.
+    /// Files inside it: those that it lists, and then those attached to places on its pages.
     pub attachments: Vec<Attachment>,
     /// Its form fields.
     pub fields: Vec<Field>,

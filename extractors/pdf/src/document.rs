@@ -7,7 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use eventmesh_guest::{Attachment, OutlineItem, PdfFacts};
-use pdfium_render::prelude::{FPDF_BOOKMARK, FPDF_DOCUMENT, FPDF_FORMHANDLE, PdfiumLibraryBindings};
+use pdfium_render::prelude::{FPDF_ATTACHMENT, FPDF_BOOKMARK, FPDF_DOCUMENT, FPDF_FORMHANDLE, PdfiumLibraryBindings};
 use serde::{Deserialize, Serialize};
 
 use crate::form;
@@ -64,6 +64,8 @@ pub struct Document<'a> {
     pub(crate) handle: FPDF_DOCUMENT,
     pub(crate) form: Option<Form>,
     pages: u32,
+    /// It says that its structure is to be relied on.
+    pub(crate) tagged: bool,
     bytes: PhantomData<&'a [u8]>,
 }
 
@@ -95,9 +97,10 @@ impl<'a> Document<'a> {
                 _ => OpenError::Format,
             });
         }
-        let mut document = Self { pdfium, handle, form: None, pages: 0, bytes: PhantomData };
+        let mut document = Self { pdfium, handle, form: None, pages: 0, tagged: false, bytes: PhantomData };
         // SAFETY: the document is open.
-        document.pages = u32::try_from(unsafe { pdfium.FPDF_GetPageCount(handle) }).unwrap_or(0);
+        let (pages, tagged) = unsafe { (pdfium.FPDF_GetPageCount(handle), pdfium.FPDFCatalog_IsTagged(handle) != 0) };
+        (document.pages, document.tagged) = (u32::try_from(pages).unwrap_or(0), tagged);
         if document.pages == 0 {
             return Err(OpenError::Empty);
         }
@@ -145,22 +148,21 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// What only a PDF has. Form fields are found page by page and not among it.
+    /// What only a PDF has. Form fields, and files attached to pages, are found page by page and not among it.
     #[must_use]
     pub fn facts(&self) -> PdfFacts {
         let mut version = 0;
         // SAFETY: the document is open.
-        let (known, tagged, encrypted) = unsafe {
+        let (known, encrypted) = unsafe {
             (
                 self.pdfium.FPDF_GetFileVersion(self.handle, &raw mut version) != 0,
-                self.pdfium.FPDFCatalog_IsTagged(self.handle) != 0,
                 self.pdfium.FPDF_GetSecurityHandlerRevision(self.handle) >= 0,
             )
         };
         PdfFacts {
             version: known.then(|| format!("{}.{}", version / 10, version % 10)),
             page_count: self.pages,
-            tagged,
+            tagged: self.tagged,
             encrypted,
             outline: self.outline(),
             attachments: self.attachments(),
@@ -236,21 +238,30 @@ impl<'a> Document<'a> {
             if attachment.is_null() {
                 continue;
             }
-            // Its size would cost its whole content.
-            // SAFETY: the attachment is the document's own, and the buffers are as large as is said.
-            let (name, kind) = unsafe {
-                (
-                    wide(|buffer, bytes| self.pdfium.FPDFAttachment_GetName(attachment, buffer, bytes as _) as usize),
-                    wide(|buffer, bytes| self.pdfium.FPDFAttachment_GetSubtype(attachment, buffer, bytes as _) as usize),
-                )
-            };
-            said += name.len() + kind.len();
+            // SAFETY: the attachment is the document's own.
+            let attachment = unsafe { self.attachment(attachment) };
+            said += attachment.name.len() + attachment.media_type.as_ref().map_or(0, String::len);
             if said > LISTED {
                 break;
             }
-            attachments.push(Attachment { name, media_type: (!kind.is_empty()).then_some(kind) });
+            attachments.push(attachment);
         }
         attachments
+    }
+
+    /// What is listed of an attached file. Its size would cost its whole content.
+    ///
+    /// # Safety
+    /// The attachment is one of this document, and not null.
+    pub(crate) unsafe fn attachment(&self, attachment: FPDF_ATTACHMENT) -> Attachment {
+        // SAFETY: by the contract above, and the buffers are as large as is said.
+        let (name, kind) = unsafe {
+            (
+                wide(|buffer, bytes| self.pdfium.FPDFAttachment_GetName(attachment, buffer, bytes as _) as usize),
+                wide(|buffer, bytes| self.pdfium.FPDFAttachment_GetSubtype(attachment, buffer, bytes as _) as usize),
+            )
+        };
+        Attachment { name, media_type: (!kind.is_empty()).then_some(kind) }
     }
 }
 

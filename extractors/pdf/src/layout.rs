@@ -203,7 +203,16 @@ mod tests {
 
     /// A page of 600 by 800 points with these lines, each character 5 points wide and 10 high.
     fn page(lines: &[(f32, f32, &str)]) -> RawPage {
-        let run = Run { size: 10.0, degrees: 0, bold: false, italic: false, monospaced: false, font: 0, content: None };
+        let run = Run {
+            size: 10.0,
+            degrees: 0,
+            bold: false,
+            italic: false,
+            monospaced: false,
+            font: 0,
+            content: None,
+            artifact: false,
+        };
         let bounds = Rect { left: 0.0, bottom: 0.0, right: 600.0, top: 800.0 };
         let mut page = RawPage { width: 600.0, height: 800.0, bounds, runs: vec![run], ..RawPage::default() };
         for (x, y, text) in lines {

@@ -7,9 +7,10 @@ mod writer;
 use std::collections::VecDeque;
 use std::fmt;
 
-use eventmesh_guest::{Field, OutlineItem, Page, PageImage, Table};
+use eventmesh_guest::{Attachment, Field, OutlineItem, Page, PageImage, Table};
 
 use crate::document::Document;
+use crate::geometry::{Rect, Turn};
 use crate::layout::block::Block;
 use crate::layout::{Laid, layout, paragraph};
 use crate::raw::{Anchor, Picture, RawPage};
@@ -53,6 +54,8 @@ pub struct Pages<'d> {
     headings: Headings,
     fields: Vec<Field>,
     field_bytes: usize,
+    attachments: Vec<Attachment>,
+    attachment_bytes: usize,
     unreadable: u32,
     incomplete: Option<String>,
     last: Option<paragraph::End>,
@@ -61,6 +64,9 @@ pub struct Pages<'d> {
 /// Fields of a form that are listed, and their bytes.
 const FIELDS: usize = 20_000;
 const FIELD_BYTES: usize = 8 << 20;
+/// Files attached to pages that are listed, and bytes of their names.
+const ATTACHMENTS: usize = 1_000;
+const ATTACHMENT_BYTES: usize = 2 << 20;
 /// Bytes of images of the pages held at once, beyond which no more are read ahead.
 const HELD_IMAGES: usize = 8 << 20;
 
@@ -79,6 +85,8 @@ impl<'d> Document<'d> {
             headings: Headings::new(outline),
             fields: Vec::new(),
             field_bytes: 0,
+            attachments: Vec::new(),
+            attachment_bytes: 0,
             unreadable: 0,
             incomplete: (count > most).then(|| format!("only the first {most} of {count} pages are read, the limit")),
             last: None,
@@ -105,6 +113,12 @@ impl Pages<'_> {
     #[must_use]
     pub fn take_fields(&mut self) -> Vec<Field> {
         std::mem::take(&mut self.fields)
+    }
+
+    /// The files found so far that are attached to places on pages.
+    #[must_use]
+    pub fn take_attachments(&mut self) -> Vec<Attachment> {
+        std::mem::take(&mut self.attachments)
     }
 
     /// Why there is less than there should be, if there is.
@@ -139,6 +153,14 @@ impl Pages<'_> {
                 self.incomplete = Some(format!("only the first {} form fields are listed", self.fields.len()));
             }
         }
+        for attachment in raw.attachments.drain(..) {
+            self.attachment_bytes += attachment.name.len() + attachment.media_type.as_ref().map_or(0, String::len);
+            if self.attachments.len() < ATTACHMENTS && self.attachment_bytes <= ATTACHMENT_BYTES {
+                self.attachments.push(attachment);
+            } else if self.incomplete.is_none() {
+                self.incomplete = Some(format!("only the first {} files attached to pages are listed", self.attachments.len()));
+            }
+        }
         let laid = layout(&raw);
         raw.cut_short |= laid.cut_short;
         let glyphs = raw.glyphs.len();
@@ -159,6 +181,10 @@ impl Pages<'_> {
             }
             _ => false,
         };
+        // An item that began on the page before is none that begins here.
+        if let (true, Some(Block::Paragraph(first))) = (continues, laid.blocks.first_mut()) {
+            first.marker = None;
+        }
         self.last = match laid.blocks.last() {
             Some(Block::Paragraph(last)) if laid.aside.is_empty() => paragraph::End::of(last),
             _ => None,
@@ -197,7 +223,7 @@ impl Pages<'_> {
             tables,
             links: laid.links,
             notes: raw.notes,
-            images: if self.wanted.images { images(raw.pictures, &raw.bounds) } else { Vec::new() },
+            images: if self.wanted.images { images(raw.pictures, &raw.bounds, raw.rotation) } else { Vec::new() },
         }
     }
 }
@@ -226,17 +252,21 @@ fn problem(raw: &RawPage, glyphs: usize, readable: bool) -> Option<String> {
     }
 }
 
-fn images(pictures: Vec<Picture>, bounds: &crate::geometry::Rect) -> Vec<PageImage> {
+/// Where they are seen: a page that is turned when it is shown turns its images with it.
+fn images(pictures: Vec<Picture>, bounds: &Rect, rotation: u16) -> Vec<PageImage> {
+    let turn = Turn::back(rotation.into());
+    let page = turn.rect(bounds);
     let image = |picture: Picture| {
+        let rect = turn.rect(&picture.rect);
         let (media_type, data) = match picture.file {
             Some((media_type, data)) => (Some(media_type.to_owned()), data),
             None => (None, Vec::new()),
         };
         PageImage {
-            x: picture.rect.left - bounds.left,
-            y: bounds.top - picture.rect.top,
-            width: picture.rect.width(),
-            height: picture.rect.height(),
+            x: rect.left - page.left,
+            y: page.top - rect.top,
+            width: rect.width(),
+            height: rect.height(),
             pixel_width: picture.pixels.0,
             pixel_height: picture.pixels.1,
             media_type,
@@ -263,5 +293,28 @@ fn anchor(anchors: &[Anchor], number: u16) -> Option<&str> {
 impl fmt::Debug for Pages<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pages").field("next", &self.next).field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lower left corner of a page of 400 by 800, in each of the four ways that the page can be shown.
+    #[test]
+    fn images_are_where_they_are_seen() {
+        let bounds = Rect { left: 10.0, bottom: 20.0, right: 410.0, top: 820.0 };
+        let rect = Rect { left: 20.0, bottom: 30.0, right: 120.0, top: 80.0 };
+        let cases = [
+            (0, (10.0, 740.0, 100.0, 50.0)),
+            (90, (10.0, 10.0, 50.0, 100.0)),
+            (180, (290.0, 10.0, 100.0, 50.0)),
+            (270, (740.0, 290.0, 50.0, 100.0)),
+        ];
+        for (rotation, expected) in cases {
+            let placed = images(vec![Picture { rect, pixels: (1, 1), file: None }], &bounds, rotation);
+            let [image] = placed.as_slice() else { panic!("one image") };
+            assert_eq!((image.x, image.y, image.width, image.height), expected, "turned by {rotation}");
+        }
     }
 }

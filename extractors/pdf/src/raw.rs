@@ -28,6 +28,8 @@ pub(crate) struct Run {
     pub(crate) font: u16,
     /// Its number in the tagged structure.
     pub(crate) content: Option<i32>,
+    /// Marked as no part of the text, but of the page: running heads, page numbers, watermarks.
+    pub(crate) artifact: bool,
 }
 
 /// One drawn line, or side of a box, that runs level or upright.
@@ -57,6 +59,10 @@ pub(crate) struct Anchor {
 pub(crate) enum Role {
     /// A heading of this level.
     Heading(u8),
+    /// An item of a list, by its number on the page.
+    Item(u32),
+    /// No part of the text, but of the page.
+    Furniture,
     Body,
 }
 
@@ -84,6 +90,8 @@ pub(crate) struct RawPage {
     pub(crate) label: Option<String>,
     pub(crate) notes: Vec<eventmesh_guest::Note>,
     pub(crate) fields: Vec<eventmesh_guest::Field>,
+    /// Files that are attached to a place on it.
+    pub(crate) attachments: Vec<eventmesh_guest::Attachment>,
     /// Values of form fields, to be read in their places.
     pub(crate) filled: Vec<(Rect, String)>,
     /// More was there than is read of a page.
@@ -96,6 +104,11 @@ pub(crate) struct RawPage {
 const SAID: usize = 1 << 20;
 
 impl RawPage {
+    /// What the tagged structure says of what is drawn with `run`.
+    pub(crate) fn role(&self, run: &Run) -> Option<Role> {
+        if run.artifact { Some(Role::Furniture) } else { run.content.and_then(|content| self.roles.get(&content)).copied() }
+    }
+
     /// Whether there is room for another string of so many bytes.
     pub(crate) fn affords(&mut self, bytes: usize) -> bool {
         self.said += bytes;

@@ -14,7 +14,7 @@ use pdfium_render::prelude::{FPDF_FONT, FPDF_PAGE, FPDF_PAGEOBJECT, FPDF_TEXTPAG
 use crate::document::Document;
 use crate::geometry::Rect;
 use crate::raw::{Glyph, RawPage, Run};
-use crate::text::narrow;
+use crate::text::{narrow, wide};
 
 /// What of a page is wanted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -176,6 +176,8 @@ struct Style {
     monospaced: bool,
 }
 
+/// Marks of one piece of text that are looked at.
+const MARKS: i32 = 16;
 /// Fonts that are told apart on one page.
 const FONTS: usize = 512;
 
@@ -192,6 +194,8 @@ impl Fonts<'_> {
             pdfium.FPDFTextObj_GetFontSize(object, &raw mut size);
             (pdfium.FPDFTextObj_GetFont(object), pdfium.FPDFPageObj_GetMarkedContentID(object))
         };
+        // SAFETY: by the contract above.
+        let artifact = self.document.tagged && content < 0 && unsafe { self.is_artifact(object) };
         let scale = (matrix.c.hypot(matrix.d) * size).abs();
         let degrees = matrix.b.atan2(matrix.a).to_degrees();
         // Scans that are not quite straight are read as if they were.
@@ -210,7 +214,29 @@ impl Fonts<'_> {
             monospaced: style.monospaced,
             font,
             content: (content >= 0).then_some(content),
+            artifact,
         }
+    }
+
+    /// Whether the text is marked as an artifact.
+    ///
+    /// # Safety
+    /// `object` is one of the open page.
+    unsafe fn is_artifact(&self, object: FPDF_PAGEOBJECT) -> bool {
+        let pdfium = self.document.pdfium;
+        // SAFETY: by the contract above.
+        let marks = unsafe { pdfium.FPDFPageObj_CountMarks(object) }.clamp(0, MARKS).unsigned_abs();
+        (0..marks).any(|index| {
+            // SAFETY: as above; null is looked for.
+            let mark = unsafe { pdfium.FPDFPageObj_GetMark(object, index.into()) };
+            let name = |buffer: *mut u16, bytes: usize| {
+                let mut length = 0;
+                // SAFETY: the mark is the object's own, the buffer as large as is said, and the length ours.
+                let known = unsafe { pdfium.FPDFPageObjMark_GetName(mark, buffer, bytes as _, &raw mut length) };
+                if known == 0 { 0 } else { length as usize }
+            };
+            !mark.is_null() && wide(name) == "Artifact"
+        })
     }
 
     fn style(&mut self, font: FPDF_FONT) -> (u16, Style) {

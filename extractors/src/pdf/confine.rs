@@ -207,3 +207,44 @@ fn filter(fonts: bool) -> Result<(), String> {
     }
     apply_filter(&allowed).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// Reads `files` on a thread that has been confined, as a worker's process is: both ways bind a thread and not its process.
+    fn read_confined(fonts: &[&str], files: &[PathBuf]) -> (Confinement, Vec<Result<Vec<u8>, io::ErrorKind>>) {
+        let confined = || {
+            let confinement = confine(fonts);
+            (confinement, files.iter().map(|file| std::fs::read(file).map_err(|error| error.kind())).collect())
+        };
+        std::thread::scope(|scope| scope.spawn(confined).join().expect("it goes on with what it may do"))
+    }
+
+    #[test]
+    fn files_are_refused_but_for_fonts() {
+        let (fonts, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        let files = [fonts.path().join("font"), other.path().join("secret")];
+        for file in &files {
+            std::fs::write(file, "x").expect("it is written");
+        }
+        let refused = Err(io::ErrorKind::PermissionDenied);
+        let (confinement, read) = read_confined(&[], &files);
+        let landlock = |confinement: &Confinement| matches!(confinement.landlock, LandlockState::Full | LandlockState::Partial);
+        // A kernel that has neither says so, and has nothing that could refuse.
+        if confinement.seccomp_missing.is_none() || landlock(&confinement) {
+            assert_eq!(read, [refused.clone(), refused.clone()], "{confinement}");
+        }
+        let directory = fonts.path().to_str().expect("a name");
+        let (confinement, read) = read_confined(&[directory], &files);
+        if landlock(&confinement) {
+            assert_eq!(read, [Ok(b"x".to_vec()), refused], "{confinement}");
+        } else if confinement.seccomp_missing.is_none() {
+            assert_eq!(read, [refused.clone(), refused], "without landlock no file may be looked at");
+        }
+        assert!(files.iter().all(|file| std::fs::read(file).is_ok()), "nobody else is confined");
+    }
+}

@@ -10,7 +10,7 @@
 
 use std::io::{self, Read, Write};
 
-use eventmesh_guest::{Field, Page, PdfFacts};
+use eventmesh_guest::{Attachment, Field, Page, PdfFacts};
 use eventmesh_pdf::Info;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use super::confine::Confinement;
 use super::password::Password;
 
 /// Changes with every change of the messages. Both sides are normally of one build; a host may name another binary.
-pub(crate) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 2;
 /// Bytes of a document, or of a picture, in one frame.
 pub(crate) const CHUNK: usize = 256 << 10;
 /// The longest frame: a page with all the images that are taken out of one; and one without images.
@@ -90,6 +90,7 @@ pub(crate) enum Told {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct End {
     pub(crate) fields: Vec<Field>,
+    pub(crate) attachments: Vec<Attachment>,
     pub(crate) incomplete: Option<String>,
     /// Bytes resident, after what is not needed has been given back.
     pub(crate) resident: u64,

@@ -71,7 +71,12 @@ pub fn serve(arguments: impl Iterator<Item = OsString>, purge: fn()) -> u8 {
     let mut socket = unsafe { File::from_raw_fd(0) };
     let fonts: Vec<&str> = settings.fonts.iter().map(String::as_str).collect();
     let done = match start(&settings.library, &fonts, purge) {
-        Ok((library, trim, ready)) => tell(&mut socket, &ready).and_then(|()| converse(&mut socket, &library, &trim)),
+        Ok((library, trim, ready)) => tell(&mut socket, &ready).and_then(|()| {
+            converse(&mut socket, &trim, |out, ask, bytes| {
+                limit_processor(ask.processor);
+                work(out, &library, ask, bytes)
+            })
+        }),
         Err(why) => tell(&mut socket, &Told::Unfit { why }),
     };
     match done {
@@ -103,7 +108,12 @@ fn tell(socket: &mut File, told: &Told) -> Result<(), ProtocolError> {
     protocol::send(socket, &protocol::encode(told)?)
 }
 
-fn converse(socket: &mut File, library: &Library, trim: &Trim) -> Result<(), ProtocolError> {
+/// One document after the other, as long as the host asks for any; `work` is what is done with each.
+fn converse(
+    socket: &mut File,
+    trim: &Trim,
+    mut work: impl FnMut(&mut Out<'_>, &Ask, &[u8]) -> (Option<Refusal>, End),
+) -> Result<(), ProtocolError> {
     loop {
         if !comes_soon(socket) {
             trim.at_rest();
@@ -115,11 +125,13 @@ fn converse(socket: &mut File, library: &Library, trim: &Trim) -> Result<(), Pro
             Frame::Bytes(_) => return Err(ProtocolError::OutOfTurn("bytes before it was said what for")),
         };
         let bytes = document(&mut input, ask.bytes)?;
-        // All that was sent for this document has been read; nothing is lost with the buffer.
+        // It would be lost with the buffer.
+        if !input.buffer().is_empty() {
+            return Err(ProtocolError::OutOfTurn("more before the answer"));
+        }
         drop(input);
-        limit_processor(ask.processor);
         let mut out = Out::new(socket);
-        let (refusal, mut end) = work(&mut out, library, &ask, &bytes);
+        let (refusal, mut end) = work(&mut out, &ask, &bytes);
         drop(bytes);
         (end.peak, end.resident) = trim.after_document();
         let told = match refusal {
@@ -308,7 +320,12 @@ fn extract(out: &mut Out<'_>, document: &Document<'_>, images: bool, most_pages:
             break;
         }
     }
-    End { fields: pages.take_fields(), incomplete: pages.incomplete().map(str::to_owned), ..End::default() }
+    End {
+        fields: pages.take_fields(),
+        attachments: pages.take_attachments(),
+        incomplete: pages.incomplete().map(str::to_owned),
+        ..End::default()
+    }
 }
 
 fn refusal(error: OpenError) -> Refusal {
@@ -322,7 +339,185 @@ fn refusal(error: OpenError) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Shutdown;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use eventmesh_guest::PdfFacts;
+    use eventmesh_pdf::Info;
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// How long a conversation may be silent: one that takes longer hangs.
+    const SILENT: Duration = Duration::from_secs(20);
+
+    /// Holds a conversation in which the host has documents of these lengths read, one after the other, says `wire` and then
+    /// nothing more. Returns how it ended for the worker, the lengths of the documents that it read, and what it said.
+    fn conversation(documents: &[usize], wire: Vec<u8>) -> (Result<(), ProtocolError>, Vec<usize>, Vec<Told>) {
+        let (mut host, worker) = UnixStream::pair().expect("a socket");
+        host.set_read_timeout(Some(SILENT)).expect("it is set");
+        let mut worker = File::from(OwnedFd::from(worker));
+        let documents = documents.to_vec();
+        let told = std::thread::spawn(move || {
+            let mut told = Vec::new();
+            for length in documents {
+                host.write_all(&whole(length)).expect("the worker listens");
+                loop {
+                    told.push(hear(&mut host).expect("the worker answers"));
+                    if told.last().is_some_and(is_end) {
+                        break;
+                    }
+                }
+            }
+            // One that has heard enough hangs up.
+            let _ = host.write_all(&wire).and_then(|()| host.shutdown(Shutdown::Write));
+            told.extend(std::iter::from_fn(|| hear(&mut host)));
+            told
+        });
+        let mut read = Vec::new();
+        let done = converse(&mut worker, &Trim::new(|| {}), |out, ask, bytes| {
+            read.push(bytes.len());
+            match ask.task {
+                Task::Extract { .. } => {
+                    out.tell(&Told::Opened { info: Box::new(Info::default()), facts: Box::new(PdfFacts::default()) });
+                    out.page(Box::new(Page { number: 1, ..Page::default() }), LONGEST_TEXT);
+                    (None, End::default())
+                }
+                Task::Render { page, .. } => (Some(Refusal::NoPage { page }), End::default()),
+            }
+        });
+        drop(worker);
+        (done, read, told.join().expect("it does not hang"))
+    }
+
+    fn is_end(told: &Told) -> bool {
+        matches!(told, Told::Done(_) | Told::Refused { .. })
+    }
+
+    /// The next that the worker says, until it has gone.
+    fn hear(host: &mut UnixStream) -> Option<Told> {
+        let body = match protocol::receive(host) {
+            Ok(body) => body?,
+            // It went without having read all.
+            Err(ProtocolError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => return None,
+            Err(error) => panic!("the worker hangs, or does not speak in frames: {error}"),
+        };
+        match protocol::decode(&body).expect("it is understood") {
+            Frame::Message(told) => Some(told),
+            Frame::Bytes(_) => panic!("no picture was made"),
+        }
+    }
+
+    fn framed(body: &[u8]) -> Vec<u8> {
+        let mut wire = Vec::new();
+        protocol::send(&mut wire, body).expect("it is sent");
+        wire
+    }
+
+    fn ask(bytes: u64) -> Vec<u8> {
+        let task = Task::Extract { images: false, most_pages: 10, skip: 0 };
+        framed(&protocol::encode(&Ask { task, password: None, bytes, processor: 1 }).expect("it encodes"))
+    }
+
+    fn bytes(length: usize) -> Vec<u8> {
+        framed(&protocol::encode_bytes(&vec![b'x'; length]))
+    }
+
+    fn whole(length: usize) -> Vec<u8> {
+        let document = if length == 0 { Vec::new() } else { bytes(length) };
+        [ask(length as u64), document].concat()
+    }
+
+    #[test]
+    fn what_comes_out_of_turn_too_long_or_cut_ends_the_conversation() {
+        let ends = |parts: &[Vec<u8>]| {
+            let (done, read, told) = conversation(&[3, 0], parts.concat());
+            assert_eq!(read, [3, 0], "nothing is read of what is no whole document by itself");
+            assert_eq!(told.iter().filter(|told| is_end(told)).count(), 2, "one answer to each document");
+            done
+        };
+        assert!(ends(&[]).is_ok());
+        let out_of_turn = [
+            vec![bytes(3)],
+            vec![whole(3), bytes(1)],
+            vec![whole(3), whole(3)],
+            vec![ask(3), ask(3)],
+            vec![ask(3), bytes(2), ask(1)],
+            vec![ask(3), bytes(4)],
+        ];
+        for parts in out_of_turn {
+            let done = ends(&parts);
+            assert!(matches!(done, Err(ProtocolError::OutOfTurn(_))), "{done:?}");
+        }
+        let length = |length: usize| u32::try_from(length).expect("it fits").to_le_bytes().to_vec();
+        for parts in [vec![ask(u64::MAX)], vec![length(LONGEST + 1)], vec![ask(3), length(LONGEST + 1)]] {
+            let done = ends(&parts);
+            assert!(matches!(done, Err(ProtocolError::TooLong(_))), "{done:?}");
+        }
+        for parts in [vec![ask(3)], vec![ask(3), bytes(2)], vec![vec![9, 0]], vec![length(LONGEST), vec![0; 9]]] {
+            let done = ends(&parts);
+            assert!(matches!(done, Err(ProtocolError::Io(_))), "{done:?}");
+        }
+        for parts in [vec![framed(&[])], vec![framed(&[7, 1])], vec![framed(&[0])], vec![ask(2), framed(&[0, 0xff])]] {
+            let done = ends(&parts);
+            assert!(matches!(done, Err(ProtocolError::Garbage(_))), "{done:?}");
+        }
+    }
+
+    /// What a host may say, or somebody in its place.
+    fn part() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            4 => (0usize..200).prop_map(whole),
+            1 => (0u64..200).prop_map(ask),
+            1 => (0usize..200).prop_map(bytes),
+            1 => prop::collection::vec(any::<u8>(), 0..60).prop_map(|body| framed(&body)),
+            1 => prop::collection::vec(any::<u8>(), 0..60),
+            1 => any::<u32>().prop_map(|length| length.to_le_bytes().to_vec()),
+        ]
+    }
+
+    /// Whether a document is announced in it that is allowed and so large that this test should not make room for it.
+    fn announces_much(wire: &[u8]) -> bool {
+        let mut rest = wire;
+        while let Ok(Some(body)) = protocol::receive(&mut rest) {
+            if let Ok(Frame::Message(Ask { bytes, .. })) = protocol::decode::<Ask>(&body)
+                && (64 << 20..=LARGEST).contains(&bytes)
+            {
+                return true;
+            }
+        }
+        false
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// Whatever comes: the conversation ends, and every document that was taken in whole has been answered.
+        #[test]
+        fn no_host_makes_the_worker_panic_or_hang(
+            documents in prop::collection::vec(0usize..200, 0..3),
+            parts in prop::collection::vec(part(), 0..4),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), 1u8..), 0..4),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+        ) {
+            let mut wire = parts.concat();
+            if !wire.is_empty() {
+                for (at, by) in changes {
+                    let at = at.index(wire.len());
+                    wire[at] = wire[at].wrapping_add(by);
+                }
+                if let Some(cut) = cut {
+                    wire.truncate(cut.index(wire.len()));
+                }
+            }
+            prop_assume!(!announces_much(&wire));
+            let (_, read, told) = conversation(&documents, wire);
+            prop_assert!(read.starts_with(&documents));
+            let answers = told.iter().filter(|told| is_end(told)).count();
+            prop_assert_eq!(answers, read.len());
+        }
+    }
 
     #[test]
     fn settings_go_through_the_arguments() {

@@ -10,7 +10,7 @@ use eventmesh_actors::process::{ProcessHost, ProcessSpec, Streams};
 use eventmesh_actors::{
     ChildId, Failure, HangPolicy, Interrupt, Phase, PhaseBudget, Progress, Usage, Worker, is_shortage, spawn_named,
 };
-use eventmesh_guest::{Field, Page, PdfFacts};
+use eventmesh_guest::{Attachment, Field, Page, PdfFacts};
 use eventmesh_pdf::Info;
 use rustix::process::Signal;
 use tokio::sync::{Semaphore, mpsc};
@@ -183,7 +183,7 @@ pub enum PdfOutput {
 pub struct Opened {
     /// In its own words.
     pub info: Info,
-    /// What only a PDF has; form fields come at the end.
+    /// What only a PDF has; form fields, and files attached to pages, come at the end.
     pub facts: PdfFacts,
 }
 
@@ -192,6 +192,8 @@ pub struct Opened {
 pub struct PdfDone {
     /// Its form fields.
     pub fields: Vec<Field>,
+    /// Files that are attached to places on its pages.
+    pub attachments: Vec<Attachment>,
     /// Why it is not all there, if it is not.
     pub incomplete: Option<String>,
     /// Width and height of the picture, if one was asked for.
@@ -438,8 +440,8 @@ impl PdfWorker {
                     job.sent.store(u64::from(number), Ordering::Relaxed);
                 }
                 Told::Picture { width, height } => picture = Some((width, height)),
-                Told::Done(End { fields, incomplete, resident, peak }) => {
-                    let done = Ok(PdfDone { fields, incomplete, picture, ran: Duration::ZERO });
+                Told::Done(End { fields, attachments, incomplete, resident, peak }) => {
+                    let done = Ok(PdfDone { fields, attachments, incomplete, picture, ran: Duration::ZERO });
                     return Ok(Heard { done, resident, peak });
                 }
                 Told::Refused { why, end } => {

@@ -125,6 +125,11 @@ fn what_nobody_has_set_follows_what_somebody_has() {
     assert_eq!(kept(&[small]), 32 << 20);
     assert_eq!(kept(&[small, ("EVENTMESH__QUEUE__KEEP_ENDED_BYTES", "60MiB")]), 60 << 20);
     assert_eq!(kept(&[("EVENTMESH__QUEUE__MAX_JOURNAL_BYTES", "8GiB")]), Settings::default().daemon.queue.keep_ended_bytes);
+    // All bodies together have room for one.
+    let loaded = load(&[("EVENTMESH__DAEMON__MAX_BODY", "1GiB")]).expect("all is well");
+    assert_eq!(loaded.settings.daemon.bodies, 1 << 30);
+    let few = load(&[("EVENTMESH__DAEMON__BODIES", "1MiB")]).expect_err("no body fits");
+    assert!(few.problems[0].starts_with("daemon.bodies must be at least"), "{few}");
     // Smaller pages lower nothing.
     let loaded = load(&[("EVENTMESH__MAX_PAGE_BYTES", "1MiB")]).expect("all is well");
     assert_eq!(loaded.settings.daemon.max_body, Settings::default().daemon.max_body);
@@ -144,6 +149,13 @@ fn keys_may_be_a_credential() {
     assert_eq!(keys(load("credential:api", Some("/run/credentials/e"))), Some("/run/credentials/e/api".into()));
     assert_eq!(keys(load("/etc/keys.toml", None)), Some("/etc/keys.toml".into()));
     assert_eq!(keys(load("none", None)), None);
+    // So may the secret of webhooks, by the same rules.
+    let variables = [("EVENTMESH__DAEMON__WEBHOOK_SECRET", "credential:hooks"), (CREDENTIALS, "/run/c")];
+    let secret = Sources { environment: environment(&variables), ..Sources::default() }.load_to_serve().expect("all is well");
+    assert_eq!(secret.settings.daemon.webhook_secret, Some("/run/c/hooks".into()));
+    let secret = Sources { environment: environment(&variables[..1]), ..Sources::default() }.load_to_serve();
+    let problems = secret.expect_err("nobody hands it over").problems;
+    assert!(matches!(&*problems, [problem] if problem.starts_with("daemon.webhook_secret names")), "{problems:?}");
     for (keys, directory) in [
         ("credential:api", None),
         ("credential:api", Some("")),

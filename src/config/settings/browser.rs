@@ -51,7 +51,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "browser.limits.page_memory",
         Bytes,
         engine.browser.limits.page_memory,
-        "Memory that a page's scripts may hold, buffers included, before it is given up: by default several times what heavy pages hold."
+        "Memory that a page's scripts may hold, buffers and workers included, before it is given up: by default several times what heavy pages hold. While a page is too busy to be asked, its process may hold twice as much and 128 MiB besides."
     ),
     setting!(
         "browser.limits.browser_memory",

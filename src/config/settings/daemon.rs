@@ -34,13 +34,19 @@ pub(super) const SETTINGS: &[Setting] = &[
         "daemon.webhook_secret",
         Unless<Place>,
         daemon.webhook_secret,
-        "The file of the secret (whsec_ and Base64) that webhooks are signed with that bring none of their own. Default none: then those are not signed."
+        "The file of the secret (whsec_ and Base64) that webhooks are signed with that bring none of their own; 'credential:NAME' is the credential that a service manager has handed over. Default none: then those are not signed."
     ),
     setting!(
         "daemon.max_body",
         Bytes,
         daemon.max_body,
         "Bytes of a request's body: by default the largest page, in Base64. It is raised with max_page_bytes if this is not set."
+    ),
+    setting!(
+        "daemon.bodies",
+        Bytes,
+        daemon.bodies,
+        "Bytes of all bodies that are on their way in or being answered at one time; more are sent away: by default five of the largest, or thousands of usual ones. It is raised with max_body if this is not set."
     ),
     setting!(
         "daemon.connections",

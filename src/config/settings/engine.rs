@@ -11,7 +11,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "max_requests",
         Count,
         engine.max_requests,
-        "Requests accepted at once; more are refused. With two cores the default is seconds of work, and nobody gains from waiting longer than that."
+        "Requests accepted at once; more are refused. With two cores the default is seconds of work, and nobody gains from waiting longer than that. The last quarter is kept for those that are not of priority batch."
     ),
     setting!(
         "max_admitted_bytes",

@@ -99,6 +99,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "How long a job may be worked on, if it does not say less: by default what ten thousand slow pages take."
     ),
     setting!(
+        "jobs.webhook_tries",
+        Count,
+        daemon.jobs.webhook_tries,
+        "How often a webhook is sent before it is given up: by default what spans two hours at delays that double from a second to half an hour, so that its receiver may be away for a while."
+    ),
+    setting!(
         "jobs.max_blob_bytes",
         Bytes,
         daemon.jobs.max_blob_bytes,

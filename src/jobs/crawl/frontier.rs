@@ -57,6 +57,16 @@ impl Frontier {
         self.restore([seed.as_str()], 0);
     }
 
+    /// The page where it begins was found at `at` in the end: its site is there, too.
+    pub(crate) fn begun_at(&mut self, at: &Url) {
+        self.scope.follow(at);
+    }
+
+    /// Whether `url` is at a host of the site.
+    pub(crate) fn has_host(&self, url: &Url) -> bool {
+        self.scope.has_host(url)
+    }
+
     /// Takes those of `links` that are new and belong to the crawl, and returns them.
     pub(crate) fn discover<'l>(&mut self, links: impl IntoIterator<Item = &'l str>, depth: u32) -> Vec<String> {
         let mut taken = Vec::new();

@@ -8,12 +8,21 @@ use super::pattern::Pattern;
 /// Which addresses belong to a crawl.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
-    host: String,
-    port: Option<u16>,
+    site: Place,
+    /// Where the site is as well: where its first page was found in the end.
+    moved: Option<Place>,
     /// Every path begins with it.
     prefix: String,
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
+}
+
+/// A host and its port. A site is the same by http and https.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    host: String,
+    /// Unless it is its scheme's own.
+    port: Option<u16>,
 }
 
 /// Addresses that are longer lead into a trap, or nowhere.
@@ -31,8 +40,18 @@ const NO_PAGES: [&str; 40] = [
 impl Scope {
     /// What belongs to the site of `seed`, below `prefix`.
     pub(crate) fn new(seed: &Url, prefix: String, include: Vec<Pattern>, exclude: Vec<Pattern>) -> Self {
-        let host = seed.host_str().unwrap_or_default().trim_end_matches('.').to_owned();
-        Self { host, port: explicit_port(seed), prefix, include, exclude }
+        Self { site: Place::of(seed), moved: None, prefix, include, exclude }
+    }
+
+    /// The first page was found at `at`: the site is there, too. What its paths begin with stays as it was said.
+    pub(crate) fn follow(&mut self, at: &Url) {
+        self.moved = Some(Place::of(at)).filter(|place| *place != self.site);
+    }
+
+    /// Whether `url` is at a host of the site, at whatever port and path.
+    pub(crate) fn has_host(&self, url: &Url) -> bool {
+        let host = Place::of(url).host;
+        self.places().any(|place| place.host == host)
     }
 
     /// The directory that a page is in.
@@ -59,8 +78,12 @@ impl Scope {
 
     /// Whether `url` is on the site and below the prefix.
     pub(crate) fn is_on_site(&self, url: &Url) -> bool {
-        let host = url.host_str().unwrap_or_default().trim_end_matches('.');
-        host == self.host && explicit_port(url) == self.port && url.path().starts_with(&self.prefix)
+        let at = Place::of(url);
+        self.places().any(|place| *place == at) && url.path().starts_with(&self.prefix)
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        std::iter::once(&self.site).chain(&self.moved)
     }
 
     /// Whether a link to `url` is followed.
@@ -78,9 +101,10 @@ impl Scope {
     }
 }
 
-/// The port, unless it is its scheme's own: a site is the same by http and https.
-fn explicit_port(url: &Url) -> Option<u16> {
-    url.port()
+impl Place {
+    fn of(url: &Url) -> Self {
+        Self { host: url.host_str().unwrap_or_default().trim_end_matches('.').to_owned(), port: url.port() }
+    }
 }
 
 fn is_trap(url: &Url) -> bool {
@@ -130,6 +154,23 @@ mod tests {
         }
         let deep = format!("https://example.com/docs/{}", (0..40).map(|at| format!("{at}/")).collect::<String>());
         assert!(!scope.takes(&url(&deep)));
+    }
+
+    #[test]
+    fn a_site_is_also_where_its_first_page_has_led() {
+        let seed = url("https://example.com/docs/");
+        let mut scope = Scope::new(&seed, Scope::directory(&seed), Vec::new(), Vec::new());
+        assert!(!scope.has_host(&url("https://www.example.com/")));
+        scope.follow(&url("https://www.example.com/docs/en/"));
+        for (text, on_site, host) in [
+            ("https://www.example.com/docs/a", true, true),
+            ("http://example.com/docs/a", true, true),
+            ("https://www.example.com/other", false, true),
+            ("https://www.example.com:8443/docs/a", false, true),
+            ("https://blog.example.com/docs/a", false, false),
+        ] {
+            assert_eq!((scope.takes(&url(text)), scope.has_host(&url(text))), (on_site, host), "{text}");
+        }
     }
 
     #[test]

@@ -32,6 +32,20 @@ pub(crate) enum SitemapError {
 
 /// Addresses of one sitemap; the protocol allows as many.
 const MOST: usize = 50_000;
+/// Sitemaps that one robots.txt names, and bytes that are looked at for them.
+const NAMED: usize = 50;
+const LOOKED_AT: usize = 500 << 10;
+
+/// The sitemaps that a robots.txt names. They are nobody's in particular, whichever group they stand in.
+pub(crate) fn named(robots: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(&robots[..robots.len().min(LOOKED_AT)]);
+    let text = text.trim_start_matches('\u{feff}');
+    let address = |line: &str| {
+        let (name, value) = line.split('#').next()?.split_once(':')?;
+        name.trim().eq_ignore_ascii_case("sitemap").then(|| value.trim().to_owned()).filter(|value| !value.is_empty())
+    };
+    text.split(['\n', '\r']).filter_map(address).take(NAMED).collect()
+}
 
 impl Sitemap {
     /// Reads a sitemap, of `max_bytes` at most.
@@ -135,6 +149,15 @@ mod tests {
         gzip.write_all(map).expect("writes");
         assert_eq!(Sitemap::parse(&gzip.finish().expect("ends"), LIMIT), Ok(found));
         assert_eq!(Sitemap::parse(b"http://a.b/1\n\nhttp://a.b/2\n", LIMIT).expect("it is one").pages.len(), 2);
+    }
+
+    #[test]
+    fn a_robots_txt_names_sitemaps() {
+        let robots =
+            "\u{feff}Sitemap: https://a.b/1.xml\r\nUser-agent: x\nDisallow: /\nsitemap : http://a.b/2.xml # old\nSitemap:\n";
+        assert_eq!(named(robots.as_bytes()), ["https://a.b/1.xml", "http://a.b/2.xml"]);
+        assert_eq!(named(b"<html>no such thing: sitemap</html>\xff"), Vec::<String>::new());
+        assert_eq!(named("Sitemap: http://a.b/x\n".repeat(1_000).as_bytes()).len(), NAMED);
     }
 
     #[test]

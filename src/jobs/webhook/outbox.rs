@@ -67,7 +67,15 @@ impl Outbox {
                 continue;
             }
             let Some(job) = name.to_str().and_then(|name| name.parse::<JobId>().ok()) else { continue };
-            let letter = read(&path)?;
+            let letter = match parsed(&std::fs::read(&path)?) {
+                Ok(letter) => letter,
+                Err(error) => {
+                    // One that is damaged must not keep all the others, and all jobs, from going on.
+                    tracing::error!(%error, %job, "what is known of a webhook cannot be read; it is set aside and not sent");
+                    std::fs::rename(&path, aside(&root, &job))?;
+                    continue;
+                }
+            };
             if letter.state == Delivery::Pending {
                 pending.insert(job, Waiting { due: letter.due, ended: false });
             }
@@ -138,7 +146,9 @@ impl Outbox {
         let jobs = move || {
             let mut jobs = Vec::new();
             for entry in std::fs::read_dir(root)? {
-                jobs.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()));
+                let name = entry?.file_name();
+                let name = name.to_str().map(|name| name.strip_suffix(UNREADABLE).unwrap_or(name));
+                jobs.extend(name.and_then(|name| name.parse::<JobId>().ok()));
             }
             Ok(jobs)
         };
@@ -148,8 +158,11 @@ impl Outbox {
     /// Forgets the letter of a job.
     pub(crate) async fn forget(&self, job: &JobId) -> io::Result<()> {
         self.lock().remove(job);
-        let path = self.root.join(job.as_str());
-        let remove = move || durable::removed(std::fs::remove_file(path));
+        let (path, aside) = (self.root.join(job.as_str()), aside(&self.root, job));
+        let remove = move || {
+            durable::removed(std::fs::remove_file(path))?;
+            durable::removed(std::fs::remove_file(aside))
+        };
         spawn_blocking(remove).await.map_err(io::Error::other)?
     }
 
@@ -158,8 +171,19 @@ impl Outbox {
     }
 }
 
+/// What the names of letters end in that are damaged. They stay until their job is forgotten.
+const UNREADABLE: &str = ".unreadable";
+
+fn aside(root: &Path, job: &JobId) -> PathBuf {
+    root.join(format!("{job}{UNREADABLE}"))
+}
+
+fn parsed(bytes: &[u8]) -> serde_json::Result<Letter> {
+    serde_json::from_slice(bytes)
+}
+
 fn read(path: &Path) -> io::Result<Letter> {
-    serde_json::from_slice(&std::fs::read(path)?).map_err(io::Error::from)
+    parsed(&std::fs::read(path)?).map_err(io::Error::from)
 }
 
 fn write(path: &Path, letter: &Letter) -> io::Result<()> {
@@ -192,5 +216,30 @@ mod tests {
         assert_eq!(outbox.letter(&job).await.expect("is read").map(|letter| letter.state), Some(Delivery::Delivered));
         outbox.forget(&job).await.expect("goes");
         assert!(outbox.letter(&job).await.expect("is read").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_letter_is_set_aside_and_holds_up_no_other() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = directory.path().join("webhooks");
+        let open = || Outbox::open(root.clone()).expect("opens");
+        let [damaged, fine]: [JobId; 2] =
+            ["0123456789abcdefghjkmnpqrs", "1123456789abcdefghjkmnpqrs"].map(|name| name.parse().expect("a name"));
+        let letter =
+            Letter { url: "http://a.b/".to_owned(), secret: None, state: Delivery::Pending, tried: 0, due: UnixMillis(5) };
+        for job in [&damaged, &fine] {
+            open().put(job, letter.clone()).await.expect("is put in");
+        }
+        std::fs::write(root.join(damaged.as_str()), b"{\"url\": \"http").expect("own directory");
+        for _ in 0..2 {
+            let outbox = open();
+            assert_eq!(outbox.open_ends(), std::slice::from_ref(&fine));
+            assert!(outbox.letter(&damaged).await.expect("is read").is_none());
+        }
+        let outbox = open();
+        assert!(aside(&root, &damaged).exists() && outbox.jobs().await.expect("are listed").contains(&damaged));
+        outbox.forget(&damaged).await.expect("goes");
+        assert!(!aside(&root, &damaged).exists());
+        assert_eq!(outbox.jobs().await.expect("are listed"), [fine]);
     }
 }

@@ -116,10 +116,20 @@ async fn a_disk_that_fails_stops_the_queue_and_everybody_hears_of_it() {
     assert!(matches!(waited, Err(QueueError::Closed)), "{waited:?}");
     let after = queue.submit(job(), now).await;
     assert!(matches!(after, Err(QueueError::Closed)), "{after:?}");
+    let failed = queue.failed().await;
+    assert!(matches!(failed, QueueError::Storage(_)), "{failed:?}");
     drop(queue.close().await);
     let queue = disk.after_power_loss().open(QueueLimits::default()).expect("opens");
     assert_eq!(queue.counts().await.expect("counts").queued(), 1);
     queue.get(&id).await.expect("what was accepted is there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_is_closed_has_not_failed() {
+    let queue = Disk::default().open(QueueLimits::default()).expect("opens");
+    queue.close().await.expect("it is closed");
+    let failed = tokio::time::timeout(std::time::Duration::from_secs(60), queue.failed()).await;
+    assert!(failed.is_err(), "{failed:?}");
 }
 
 /// Numbers are used again after reopening: a row that was left behind would turn up in another job.

@@ -15,6 +15,7 @@ use super::{Action, OnError, Outcome, Status, What};
 use crate::cdp::Session;
 use crate::error::RenderError;
 use crate::page::Page;
+use crate::page::frames::literal;
 use crate::request::{Extract, Picture, RenderRequest};
 use crate::script::{self, ScriptError};
 use crate::yields::Yields;
@@ -26,6 +27,9 @@ mod single;
 
 /// How often an action that did not hit is tried again, within its time.
 const TRIES: u32 = 20;
+
+/// How often it is looked again where the frames are around one that had to be moved.
+const FRAMES: u32 = 3;
 
 /// What has come of all actions.
 #[derive(Debug)]
@@ -58,8 +62,31 @@ pub(crate) struct Performer<'p> {
 struct Stage {
     session: Session,
     world: i64,
-    /// Where the frame lies in the page.
+    frame: String,
+    /// Where the frame lies in what the window shows of the page.
     offset: (f64, f64),
+    /// What can be seen of it, in its own terms; nothing is said of the page itself.
+    view: Option<[f64; 4]>,
+    /// The room that it has in what the window shows of the page: left, top, right, bottom.
+    room: Option<[f64; 4]>,
+}
+
+/// What has come of an action so far that is to be tried again.
+#[derive(Debug)]
+struct Attempt {
+    index: usize,
+    tries: u32,
+    /// How often its frame was moved for it.
+    rounds: u32,
+    began: Instant,
+    /// What it has cost.
+    spent: Duration,
+}
+
+impl Attempt {
+    fn new(index: usize, began: Instant) -> Self {
+        Self { index, tries: 0, rounds: 0, began, spent: Duration::ZERO }
+    }
 }
 
 /// Steps whose inputs go out with the next write.
@@ -70,6 +97,8 @@ struct Taken {
     began: Instant,
     /// The last one leads elsewhere, as it seems.
     leads: bool,
+    /// The last one moves the frame that it is in.
+    moves: bool,
 }
 
 /// What the page says of a batch.
@@ -83,6 +112,9 @@ struct Told {
     places: Option<Vec<Option<(f64, f64)>>>,
     #[serde(default)]
     leads: bool,
+    /// The frame was scrolled, and what is around it perhaps, too.
+    #[serde(default)]
+    moved: bool,
 }
 
 /// What has come of one step.
@@ -94,9 +126,16 @@ struct Come {
     why: Option<String>,
     #[serde(default)]
     by: Option<String>,
+    /// How long it took, in milliseconds: it alone.
+    #[serde(default)]
+    ms: f64,
 }
 
 impl Come {
+    fn took(&self) -> Duration {
+        Duration::try_from_secs_f64(self.ms / 1e3).unwrap_or_default()
+    }
+
     fn status(&self) -> Status {
         match self.why.as_deref() {
             None => Status::Ok,
@@ -139,8 +178,8 @@ impl<'p> Performer<'p> {
     pub(crate) async fn perform(mut self, actions: &[Action]) -> Result<Performed, RenderError> {
         let mut next = 0;
         let mut taken: Option<Taken> = None;
-        // Up to here, one at a time; and since when, and how often, the one at hand has been tried.
-        let (mut alone, mut at_hand, mut tries, mut first_try) = (0, usize::MAX, 0, Instant::now());
+        // Up to here, one at a time; and what has been tried of the one at hand.
+        let (mut alone, mut attempt) = (0, Attempt::new(usize::MAX, Instant::now()));
         let mut stage: Option<(Vec<String>, Stage)> = None;
         loop {
             let rest = &actions[next.min(actions.len())..];
@@ -157,7 +196,7 @@ impl<'p> Performer<'p> {
             }
             // What is under way is ended before the frame is changed.
             let here = |path: &[String]| rest.first().is_none_or(|action| action.frame == path);
-            if taken.as_ref().is_some_and(|taken| taken.leads)
+            if taken.as_ref().is_some_and(|taken| taken.leads || taken.moves)
                 || stage.as_ref().is_some_and(|(path, _)| taken.is_some() && !here(path))
             {
                 together = 0;
@@ -175,7 +214,10 @@ impl<'p> Performer<'p> {
             }
             let Some((_, at)) = &stage else { continue };
             let ops: Vec<(Op, Input)> = rest[..together].iter().filter_map(|action| Op::of(&action.what)).collect();
-            let within = rest.first().map_or(Duration::ZERO, |action| action.timeout).min(self.left());
+            let tried = Some(&attempt).filter(|attempt| attempt.index == next);
+            let (spent, turn) = tried.map_or((Duration::ZERO, 0), |attempt| (attempt.spent, attempt.rounds));
+            let within = rest.first().map_or(Duration::ZERO, |action| action.timeout.saturating_sub(spent)).min(self.left());
+            let asked = Instant::now();
             let before = taken.take();
             // What is on its way may take as long as it was given, too.
             let before_within: Duration = before
@@ -183,8 +225,8 @@ impl<'p> Performer<'p> {
                 .flat_map(|taken| &actions[taken.start..taken.start + taken.inputs.len()])
                 .map(|action| action.timeout)
                 .sum();
-            let told = self.round(at, before.as_ref(), &ops, within, before_within).await;
-            let told = match told {
+            let told = self.round(at, before.as_ref(), &ops, (within, turn), before_within).await;
+            let told = match told.map_err(|error| self.page.in_frame(&at.session, error)) {
                 Ok(told) => told,
                 Err(ScriptError::WorldGone) => {
                     // Whatever was on its way has led elsewhere: it was done, and the rest happens there.
@@ -197,7 +239,7 @@ impl<'p> Performer<'p> {
                 }
                 Err(ScriptError::Thrown(why)) if before.is_some() || rest.is_empty() => return Err(RenderError::Request(why)),
                 Err(ScriptError::Thrown(why)) => {
-                    let outcome = Self::outcome(&rest[0].what, Status::Failed, Some(why), Duration::ZERO);
+                    let outcome = Self::outcome(&rest[0].what, Status::Failed, Some(why), spent + asked.elapsed());
                     self.come(next, &rest[0], outcome)?;
                     next += 1;
                     continue;
@@ -206,30 +248,42 @@ impl<'p> Performer<'p> {
                 Err(ScriptError::Cdp(_)) => return Err(RenderError::Deadline { doing: "performing actions" }),
             };
             if let (Some(before), Some(come)) = (&before, &told.before) {
-                let took = before.began.elapsed();
                 let batch = (before.inputs.len() > 1).then(|| {
                     self.batches += 1;
                     self.batches
                 });
-                let missed = self.book(before, come, actions, took, batch);
+                let missed = self.book(before, come, actions, &attempt, batch);
                 if let Some(missed) = missed {
                     // From there on it is done again, one at a time as far as the batch went.
-                    if at_hand != missed {
-                        (at_hand, tries, first_try) = (missed, 0, Instant::now());
+                    if attempt.index != missed {
+                        let cost = come.last().filter(|come| !come.ok).map_or(Duration::ZERO, Come::took);
+                        attempt = Attempt::new(missed, Instant::now().checked_sub(cost).unwrap_or_else(Instant::now));
                     }
-                    tries += 1;
+                    attempt.tries += 1;
+                    attempt.rounds = 0;
+                    attempt.spent = attempt.began.elapsed();
+                    // A frame may not be any more where it was.
+                    if !actions[missed].frame.is_empty() {
+                        stage = None;
+                    }
                     let action = &actions[missed];
                     let last = come.last().map(|come| (come.status(), come.detail()));
                     next = missed;
                     alone = alone.max(before.start + before.inputs.len());
-                    if tries > TRIES || first_try.elapsed() > action.timeout {
+                    if attempt.tries > TRIES || attempt.spent > action.timeout {
                         let (status, detail) = last.unwrap_or((Status::TimedOut, None));
-                        self.come(missed, action, Self::outcome(&action.what, status, detail, first_try.elapsed()))?;
-                        (next, at_hand) = (missed + 1, usize::MAX);
+                        self.come(missed, action, Self::outcome(&action.what, status, detail, attempt.spent))?;
+                        (next, attempt.index) = (missed + 1, usize::MAX);
                     }
                     continue;
                 }
-                at_hand = usize::MAX;
+                if attempt.index < next {
+                    attempt.index = usize::MAX;
+                }
+                if before.moves {
+                    stage = None;
+                    continue;
+                }
                 if before.leads {
                     self.maybe_arrive(at).await?;
                     if self.page.shared.state.borrow().world().is_none() || self.moved(at).await {
@@ -238,9 +292,18 @@ impl<'p> Performer<'p> {
                     continue;
                 }
             }
+            if told.moved {
+                if attempt.index != next {
+                    attempt = Attempt::new(next, if before.is_some() { Instant::now() } else { asked });
+                }
+                attempt.rounds += 1;
+                attempt.spent = attempt.began.elapsed();
+                stage = None;
+                continue;
+            }
             if let Some(first) = &told.first {
                 let action = &rest[0];
-                self.come(next, action, Self::outcome(&action.what, first.status(), first.detail(), within))?;
+                self.come(next, action, Self::outcome(&action.what, first.status(), first.detail(), spent + first.took()))?;
                 next += 1;
                 continue;
             }
@@ -251,7 +314,9 @@ impl<'p> Performer<'p> {
                 }
                 let start = next;
                 next += inputs.len();
-                taken = Some(Taken { start, inputs, began: Instant::now(), leads: told.leads });
+                let last = &actions[next - 1];
+                let moves = !last.frame.is_empty() && matches!(last.what, What::Scroll { .. });
+                taken = Some(Taken { start, inputs, began: Instant::now(), leads: told.leads, moves });
             }
         }
         Ok(self.done)
@@ -263,12 +328,12 @@ impl<'p> Performer<'p> {
         at: &Stage,
         before: Option<&Taken>,
         ops: &[(Op, Input)],
-        within: Duration,
+        (within, turn): (Duration, u32),
         before_within: Duration,
     ) -> Result<Told, ScriptError> {
         let ops: Vec<&Op> = ops.iter().map(|(op, _)| op).collect();
         let ops = serde_json::to_string(&ops).unwrap_or_else(|_| "[]".to_owned());
-        let question = format!("hands.step({ops}, {})", within.as_millis());
+        let question = format!("hands.step({ops}, {}, {}, {turn})", within.as_millis(), literal(at.view));
         let mut batch = self.page.session.batch();
         let mut acknowledged = Vec::new();
         for (input, place) in before.iter().flat_map(|taken| &taken.inputs) {
@@ -301,13 +366,14 @@ impl<'p> Performer<'p> {
     }
 
     /// Books what has come of a batch. Returns the first action that missed, if one did.
-    fn book(&mut self, taken: &Taken, come: &[Come], actions: &[Action], took: Duration, batch: Option<u32>) -> Option<usize> {
+    fn book(&mut self, taken: &Taken, come: &[Come], actions: &[Action], tried: &Attempt, batch: Option<u32>) -> Option<usize> {
         for (offset, come) in come.iter().enumerate() {
             let index = taken.start + offset;
             if !come.ok {
                 return Some(index);
             }
-            let outcome = Self::outcome(&actions[index].what, Status::Ok, None, took);
+            let before = if tried.index == index { tried.spent } else { Duration::ZERO };
+            let outcome = Self::outcome(&actions[index].what, Status::Ok, None, before + come.took());
             self.done.outcomes.push(Outcome { batch, ..outcome });
         }
         // Those that nothing was said of were not done.
@@ -394,22 +460,38 @@ impl<'p> Performer<'p> {
     async fn stage(&self, action: &Action) -> Result<Result<Stage, Outcome>, RenderError> {
         let deadline = self.until(action);
         let began = Instant::now();
-        let mut frame = self.page.frame.clone();
-        let mut offset = (0.0, 0.0);
         self.page.until(self.deadline, "performing actions", |state| state.world().is_some().then_some(())).await?;
-        for selector in &action.frame {
-            let missing = |detail: String| Self::outcome(&action.what, Status::NotFound, Some(detail), began.elapsed());
-            match self.page.inner_frame(&frame, selector, deadline).await? {
-                Some((inner, place)) => {
-                    frame = inner;
-                    offset = (offset.0 + place.0, offset.1 + place.1);
+        let mut turn = 0;
+        let (frame, offset, view, room) = 'path: loop {
+            let mut frame = self.page.frame.clone();
+            let mut offset = (0.0, 0.0);
+            let (mut view, mut room): (Option<[f64; 4]>, Option<[f64; 4]>) = (None, None);
+            for (depth, selector) in action.frame.iter().enumerate() {
+                let missing = |detail: String| Self::outcome(&action.what, Status::NotFound, Some(detail), began.elapsed());
+                let Some((inner, place)) = self.page.inner_frame(&frame, view, selector, deadline).await? else {
+                    return Ok(Err(missing(format!("the frame {selector}"))));
+                };
+                // What was brought into view in a frame may have moved those around it.
+                if place.moved && depth > 0 && turn < FRAMES {
+                    turn += 1;
+                    continue 'path;
                 }
-                None => return Ok(Err(missing(format!("the frame {selector}")))),
+                frame = inner;
+                offset = (offset.0 + place.x, offset.1 + place.y);
+                view = Some(place.view);
+                let own = [offset.0, offset.1, offset.0 + place.width, offset.1 + place.height];
+                room = Some(room.map_or(own, |room| within(room, own)));
             }
-        }
+            break (frame, offset, view, room);
+        };
         let (session, world) = self.page.world(&frame).await?;
-        Ok(Ok(Stage { session, world, offset }))
+        Ok(Ok(Stage { session, world, frame, offset, view, room }))
     }
+}
+
+/// What two areas have in common.
+fn within(one: [f64; 4], other: [f64; 4]) -> [f64; 4] {
+    [one[0].max(other[0]), one[1].max(other[1]), one[2].min(other[2]), one[3].min(other[3])]
 }
 
 /// The value that a script's answer has under a name, as text.

@@ -8,7 +8,7 @@ use super::{Action, Edge, State, What};
 
 /// Steps that are handed to the page at once.
 const TOGETHER: usize = 32;
-/// Keys that are pressed in one go.
+/// Keys that are pressed in one go; a longer text is put in at once.
 const KEYS: usize = 2_000;
 
 /// What the page is told of an action.
@@ -89,9 +89,9 @@ impl Op {
         let once = Input::Click { times: 1, button: super::Button::Left };
         Some(match what {
             What::Click { selector, fast: true, .. } => (Self { page: true, ..Self::new("fast_click", selector) }, Input::None),
-            What::Click { selector, button: super::Button::Left, fast: false } => (Self::click("click", selector), once),
-            // Other buttons make no click; the page hears of them in its own way.
-            What::Click { .. } => return None,
+            What::Click { selector, button, fast: false } => {
+                (Self::click("click", selector), Input::Click { times: 1, button: *button })
+            }
             What::DoubleClick { selector } => (
                 Self { presses: 2, ..Self::new("double_click", selector) },
                 Input::Click { times: 2, button: super::Button::Left },
@@ -99,8 +99,12 @@ impl Op {
             What::Hover { selector } => (Self::new("hover", selector), Input::Move),
             What::Type { selector, text } => {
                 let keys: Vec<(Key, i64)> = text.chars().map(|character| (Key::of(character), 0)).collect();
-                if keys.len() > KEYS || keys.is_empty() {
-                    return None;
+                if keys.len() > KEYS {
+                    let op = Self { inserts: true, edits: true, ..Self::click("type", selector) };
+                    return Some((op, Input::Text(text.clone())));
+                }
+                if keys.is_empty() {
+                    return Some((Self { edits: true, ..Self::click("type", selector) }, once));
                 }
                 let count = u32::try_from(keys.len()).unwrap_or(u32::MAX);
                 let enters = text.contains(['\n', '\r']);
@@ -192,7 +196,19 @@ mod tests {
         let many: Vec<Action> = (0..100).map(|number| click(&number.to_string())).collect();
         assert_eq!(together(&many), TOGETHER);
         let right = What::Click { selector: "a".to_owned(), button: super::super::Button::Right, fast: false };
-        assert_eq!(together(&[right.into()]), 0);
+        assert_eq!(together(&[right.into(), click("b")]), 2);
+    }
+
+    #[test]
+    fn a_text_too_long_for_keys_is_put_in_at_once_and_heard_of() {
+        let long = What::Type { selector: "t".to_owned(), text: "x".repeat(KEYS + 1) };
+        let (op, input) = Op::of(&long).expect("it can be part of a batch");
+        assert_eq!((op.presses, op.keys, op.inserts, op.edits), (1, 0, true, true));
+        assert_eq!(input, Input::Text("x".repeat(KEYS + 1)));
+        let nothing = What::Type { selector: "t".to_owned(), text: String::new() };
+        let (op, input) = Op::of(&nothing).expect("it can be part of a batch");
+        assert_eq!((op.presses, op.inserts, op.edits), (1, false, true));
+        assert_eq!(input, Input::Click { times: 1, button: super::super::Button::Left });
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(super) async fn try_out(browser: &Arc<Browser>, within: Duration, song: Song
     let began = Instant::now();
     let opened = timeout(within, browser.context(within)).await;
     // The context ends with this function, whatever comes of it.
-    let (context, target, _popups) = opened.ok()?.ok()?;
+    let (context, target) = opened.ok()?.ok()?;
     // The process that loads has nothing to do with such a page, but keeps the cookies. It says nothing when it hangs.
     let cookies = async {
         let ask = GetCookiesParams { browser_context_id: Some(BrowserContextId::from(context.id().to_owned())) };

@@ -28,14 +28,14 @@ pub(crate) async fn settle(page: &Page, wait: &Wait, scripts: bool, cap: Instant
         Wait::DomContentLoaded => page.until(cap, WAITING, |state| state.parsed.then_some(SettleReason::Came)).await,
         Wait::NetworkAlmostIdle => page.until(cap, WAITING, |state| state.almost_idle.then_some(SettleReason::Came)).await,
         Wait::NetworkIdle => page.until(cap, WAITING, |state| state.idle.then_some(SettleReason::Came)).await,
-        Wait::Response(part) => {
+        Wait::Response(_) => {
             let came =
-                |state: &PageState| state.responses.as_ref()?.iter().any(|url| url.contains(part)).then_some(SettleReason::Came);
+                |state: &PageState| state.awaited.as_ref().is_some_and(|awaited| awaited.came).then_some(SettleReason::Came);
             page.until(cap, WAITING, came).await
         }
         Wait::Time(time) => time_passed(page, *time, cap).await,
         Wait::Selector(selector) => selector_seen(page, selector, cap).await,
-        Wait::Function(expression) => function_true(page, expression, cap).await,
+        Wait::Function(expression) => function_true(page, &page.frame, expression, cap).await,
     };
     match waited {
         Err(RenderError::Deadline { .. }) => Ok(SettleReason::Cap),
@@ -156,15 +156,17 @@ async fn selector_seen(page: &Page, selector: &str, cap: Instant) -> Result<Sett
     }
 }
 
-/// Waits, with every frame that is drawn, until an expression is true.
-pub(crate) async fn function_true(page: &Page, expression: &str, cap: Instant) -> Result<SettleReason, RenderError> {
+/// Waits, with every frame that is drawn, until an expression is true for the scripts of one of the page's frames.
+pub(crate) async fn function_true(page: &Page, frame: &str, expression: &str, cap: Instant) -> Result<SettleReason, RenderError> {
     let looking = format!(
         "new Promise((done, failed) => {{ const look = () => {{ try {{ if ({expression}) return done(true); }} catch (error) {{ return failed(error); }} requestAnimationFrame(look); }}; look(); }})"
     );
     loop {
-        page.until(cap, WAITING, |state| state.world().is_some().then_some(())).await?;
-        let world = page.shared.state.borrow().world().map(|world| world.id);
-        match timeout_at(cap, script::evaluate(&page.session, looking.clone(), world, left(cap) + Duration::from_secs(1))).await {
+        let of = |world: &World| (world.frame == frame).then_some((world.session, world.id));
+        let (session, world) = page.until(cap, WAITING, |state| state.worlds.iter().rev().find_map(of)).await?;
+        let session = page.session_at(session).ok_or(RenderError::Crashed)?;
+        let within = left(cap) + Duration::from_secs(1);
+        match timeout_at(cap, script::evaluate(&session, looking.clone(), Some(world), within)).await {
             Err(_) => return Ok(SettleReason::Cap),
             Ok(Ok(_)) => return Ok(SettleReason::Came),
             Ok(Err(ScriptError::WorldGone)) => {}

@@ -1,6 +1,8 @@
 //! What is known of a page from what it tells. Pure: it is fed with events, and asked.
 
-mod proxied;
+mod headers;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
@@ -9,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::cdp::Event;
 use crate::request::{ConsoleMessage, Dialog, NetworkEntry};
-use proxied::Proxied;
+use headers::Headers;
 
 /// Messages to the console that are kept, and letters of each.
 const MESSAGES: usize = 500;
@@ -18,6 +20,19 @@ const LETTERS: usize = 4_000;
 const NOTED: usize = 100;
 /// Frames and their worlds that are known.
 const CONTEXTS: usize = 500;
+/// Processes of a page that are known; those that were heard of last.
+const PROCESSES: usize = 16;
+
+/// The session of any worker, which has none of the page's worlds in it.
+pub(crate) const WORKER: usize = usize::MAX;
+
+/// A response that is waited for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Awaited {
+    /// What its URL contains.
+    pub(crate) part: String,
+    pub(crate) came: bool,
+}
 
 /// A request on its way.
 #[derive(Clone, Debug)]
@@ -38,8 +53,8 @@ pub(crate) struct World {
     pub(crate) id: i64,
 }
 
-/// Loader, whether it is parsed and loaded, status, content type.
-type Left = (String, bool, bool, Option<u16>, Option<String>);
+/// Loader, whether it is parsed and loaded, status, content type, headers.
+type Left = (String, bool, bool, Option<u16>, Option<String>, Vec<(String, String)>);
 
 /// What is known of a page.
 #[derive(Debug, Default)]
@@ -57,6 +72,8 @@ pub(crate) struct PageState {
     pub(crate) url: String,
     pub(crate) status: Option<u16>,
     pub(crate) content_type: Option<String>,
+    /// What the document's answer said of how long it may be kept.
+    pub(crate) headers: Vec<(String, String)>,
     /// Why the document could not be loaded.
     pub(crate) failed: Option<String>,
     /// Counts what settling has to know of: documents, and scripts that come and go.
@@ -74,8 +91,10 @@ pub(crate) struct PageState {
     pub(crate) dialogs: Vec<Dialog>,
     pub(crate) popups: Vec<String>,
     pub(crate) downloads: Vec<String>,
-    /// URLs of responses, as far as somebody waits for one.
-    pub(crate) responses: Option<Vec<String>>,
+    /// The response that somebody waits for.
+    pub(crate) awaited: Option<Awaited>,
+    /// The processes that show it or have shown it, the last one last, as the requests tell that they make.
+    pub(crate) pids: Vec<u32>,
     /// A request has failed that was not left out on purpose.
     pub(crate) broken: bool,
     /// What it has been given up for.
@@ -132,7 +151,7 @@ struct ResponseHead {
     #[serde(default)]
     charset: String,
     #[serde(default)]
-    headers: Proxied,
+    headers: Headers,
 }
 
 #[derive(Deserialize)]
@@ -258,7 +277,7 @@ impl PageState {
     /// It is only another place in the same document: what was known of that holds.
     pub(crate) fn stay(&mut self) {
         if let Some(left) = self.left.take() {
-            (self.loader, self.parsed, self.loaded, self.status, self.content_type) = left;
+            (self.loader, self.parsed, self.loaded, self.status, self.content_type, self.headers) = left;
             self.version += 1;
         }
     }
@@ -270,7 +289,8 @@ impl PageState {
 
     /// A navigation of our own begins: whatever was known of the document before is past.
     pub(crate) fn leave(&mut self) {
-        self.left = Some((std::mem::take(&mut self.loader), self.parsed, self.loaded, self.status, self.content_type.take()));
+        let (loader, headers) = (std::mem::take(&mut self.loader), std::mem::take(&mut self.headers));
+        self.left = Some((loader, self.parsed, self.loaded, self.status, self.content_type.take(), headers));
         self.begin();
         (self.status, self.content_type, self.failed) = (None, None, None);
         self.loader.clear();
@@ -281,8 +301,8 @@ impl PageState {
     /// Something happened in one of the page's sessions.
     pub(crate) fn hear(&mut self, event: &Event, session: usize, now: Instant, limits: (u32, u64)) {
         match event.method.as_str() {
-            "Network.requestWillBeSent" => drop(event.read().map(|request| self.asks(request, now, limits))),
-            "Network.responseReceived" => drop(event.read().map(|response| self.answered(&response))),
+            "Network.requestWillBeSent" => drop(event.read().map(|request| self.asks(request, session == WORKER, now, limits))),
+            "Network.responseReceived" => drop(event.read().map(|response| self.answered(response))),
             "Network.dataReceived" => drop(event.read().map(|data| self.loads(&data, limits))),
             "Network.loadingFinished" | "Network.loadingFailed" => drop(event.read().map(|ended| self.ends(ended))),
             "Page.lifecycleEvent" => drop(event.read().map(|event| self.lives(&event))),
@@ -326,7 +346,20 @@ impl PageState {
         }
     }
 
-    fn asks(&mut self, request: Request, now: Instant, (most, _): (u32, u64)) {
+    /// A request that a page's process makes itself is known by that process and a number.
+    fn comes_from(&mut self, request: &str) {
+        let Some(pid) = request.split_once('.').and_then(|(pid, _)| pid.parse().ok()) else { return };
+        if self.pids.last() != Some(&pid) {
+            self.pids.retain(|known| *known != pid);
+            if self.pids.len() >= PROCESSES {
+                self.pids.remove(0);
+            }
+            self.pids.push(pid);
+        }
+    }
+
+    fn asks(&mut self, request: Request, worker: bool, now: Instant, (most, _): (u32, u64)) {
+        self.comes_from(&request.request_id);
         let main = request.frame_id == self.frame && request.r#type == "Document" && request.request_id == request.loader_id;
         if main {
             self.version += 1;
@@ -336,7 +369,7 @@ impl PageState {
         }
         // What comes from memory comes at once, and not always is it said that it has.
         let kind = if request.request.url.starts_with("http") { request.r#type } else { "Memory".to_owned() };
-        if content_waits_for(&kind) {
+        if !worker && content_waits_for(&kind) {
             self.version += 1;
         }
         // A redirect goes on as what it was.
@@ -364,25 +397,28 @@ impl PageState {
         {
             entry.status = Some(redirect.status);
         }
+        // The content does not wait for what a worker needs: it says itself when it has something to show.
+        let kind = if worker { "Worker".to_owned() } else { kind };
         self.open.insert(request.request_id, Open { kind, loader: request.loader_id, since: now, entry, bytes: 0 });
     }
 
-    fn answered(&mut self, response: &Response) {
-        if let Some(responses) = self.responses.as_mut().filter(|responses| responses.len() < MESSAGES) {
-            responses.push(response.response.url.clone());
+    fn answered(&mut self, response: Response) {
+        if let Some(awaited) = &mut self.awaited {
+            awaited.came |= response.response.url.contains(&awaited.part);
+        }
+        let entry = self.open.get(&response.request_id).and_then(|open| open.entry);
+        if let Some(entry) = entry.and_then(|entry| self.network.get_mut(entry)) {
+            entry.status = Some(response.response.status);
         }
         let main = response.frame_id == self.frame && response.r#type == "Document" && response.request_id == response.loader_id;
         if main {
-            let head = &response.response;
+            let head = response.response;
             self.status = Some(head.status).filter(|status| *status > 0);
             let charset = if head.charset.is_empty() { String::new() } else { format!("; charset={}", head.charset) };
             self.content_type = Some(format!("{}{charset}", head.mime_type));
             // What the proxy says is not the page.
             self.failed = head.headers.failure().map(str::to_owned);
-        }
-        let entry = self.open.get(&response.request_id).and_then(|open| open.entry);
-        if let Some(entry) = entry.and_then(|entry| self.network.get_mut(entry)) {
-            entry.status = Some(response.response.status);
+            self.headers = head.headers.kept();
         }
     }
 
@@ -399,7 +435,9 @@ impl PageState {
     }
 
     fn ends(&mut self, ended: Ended) {
-        self.broken |= ended.error_text.is_some() && ended.blocked_reason.is_none();
+        // What comes from memory is no matter of the network.
+        let loaded = self.open.get(&ended.request_id).is_none_or(|open| open.kind != "Memory");
+        self.broken |= loaded && ended.error_text.is_some() && ended.blocked_reason.is_none();
         let Some(open) = self.open.remove(&ended.request_id) else { return };
         if content_waits_for(&open.kind) {
             self.version += 1;
@@ -501,96 +539,6 @@ impl Argument {
             (Some(value), None) => value.to_string(),
             (_, Some(description)) => description.clone(),
             (None, None) => "undefined".to_owned(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn state(events: &[(&str, &str)]) -> PageState {
-        let mut state = PageState::new("F");
-        state.log = true;
-        for (method, params) in events {
-            state.hear(&Event::for_test(method, params), 0, Instant::now(), (3, 1000));
-        }
-        state
-    }
-
-    #[tokio::test]
-    async fn a_document_comes_in() {
-        let state = state(&[
-            (
-                "Network.requestWillBeSent",
-                r#"{"requestId":"L","loaderId":"L","frameId":"F","type":"Document","request":{"url":"http://a/","method":"GET"}}"#,
-            ),
-            ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"L","name":"init"}"#),
-            (
-                "Network.responseReceived",
-                r#"{"requestId":"L","loaderId":"L","frameId":"F","type":"Document","response":{"url":"http://a/","status":404,"mimeType":"text/html","charset":"utf-8"}}"#,
-            ),
-            ("Page.frameNavigated", r#"{"frame":{"id":"F","loaderId":"L","url":"http://a/"}}"#),
-            ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"old","name":"load"}"#),
-            ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"L","name":"DOMContentLoaded"}"#),
-            ("Network.loadingFinished", r#"{"requestId":"L","encodedDataLength":123}"#),
-        ]);
-        assert_eq!((state.parsed, state.loaded, state.status, state.url.as_str()), (true, false, Some(404), "http://a/"));
-        assert_eq!(state.content_type.as_deref(), Some("text/html; charset=utf-8"));
-        assert_eq!(state.waits_since(), None);
-        assert_eq!((state.network.len(), state.network[0].bytes, state.network[0].status), (1, 123, Some(404)));
-    }
-
-    #[tokio::test]
-    async fn scripts_are_waited_for_and_pictures_are_not() {
-        let request = |id: &str, kind: &str| {
-            format!(r#"{{"requestId":"{id}","loaderId":"L","frameId":"F","type":"{kind}","request":{{"url":"http://a/{id}"}}}}"#)
-        };
-        let state = state(&[
-            ("Network.requestWillBeSent", &request("1", "Script")),
-            ("Network.requestWillBeSent", &request("2", "Image")),
-        ]);
-        assert!(state.waits_since().is_some());
-        let state = self::state(&[("Network.requestWillBeSent", &request("2", "Image"))]);
-        assert!(state.waits_since().is_none());
-    }
-
-    #[tokio::test]
-    async fn what_a_document_waited_for_goes_with_it() {
-        let state = state(&[
-            (
-                "Network.requestWillBeSent",
-                r#"{"requestId":"1","loaderId":"old","frameId":"F","type":"Script","request":{"url":"http://a/1"}}"#,
-            ),
-            (
-                "Network.requestWillBeSent",
-                r#"{"requestId":"new","loaderId":"new","frameId":"F","type":"Document","request":{"url":"http://a/2"}}"#,
-            ),
-            ("Page.frameNavigated", r#"{"frame":{"id":"F","loaderId":"new","url":"http://a/2"}}"#),
-            ("Network.loadingFinished", r#"{"requestId":"new"}"#),
-        ]);
-        assert!(state.waits_since().is_none());
-    }
-
-    #[tokio::test]
-    async fn too_much_is_seen() {
-        let request = |id: u32| format!(r#"{{"requestId":"{id}","request":{{"url":"http://a/"}}}}"#);
-        let requests: Vec<String> = (0..4).map(request).collect();
-        let events: Vec<(&str, &str)> = requests.iter().map(|text| ("Network.requestWillBeSent", text.as_str())).collect();
-        assert!(state(&events[..3]).too_much.is_none());
-        assert!(state(&events).too_much.is_some());
-        assert!(state(&[("Network.dataReceived", r#"{"requestId":"1","dataLength":1001}"#)]).too_much.is_some());
-    }
-
-    #[tokio::test]
-    async fn garbage_changes_nothing() {
-        for method in
-            ["Network.requestWillBeSent", "Page.lifecycleEvent", "Runtime.exceptionThrown", "New.thing", "Page.frameNavigated"]
-        {
-            for params in ["{}", "[]", "nonsense", r#"{"requestId":5}"#] {
-                let state = state(&[(method, params)]);
-                assert_eq!((state.version, state.requests, state.console.len()), (0, 0, 0), "{method} {params}");
-            }
         }
     }
 }

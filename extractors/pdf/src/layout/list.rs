@@ -7,6 +7,8 @@ pub(crate) enum Marker {
     Bullet,
     /// By a number or letter, as written.
     Number(String),
+    /// Not at all that could be read: the tagged structure says that it is one.
+    Tagged,
 }
 
 /// Signs of items; a lone letter, as some fonts have it, is too often a word.

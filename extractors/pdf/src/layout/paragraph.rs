@@ -1,10 +1,13 @@
 //! Lines to paragraphs: by the step between them, by what the first line looks like, and by where the last one ended.
 
+use std::collections::BTreeSet;
+
 use super::block::{Block, Line, Paragraph, line_text};
 use super::cut::Piece;
 use super::list::{Marker, marker};
 use super::row::Segment;
 use super::word::Word;
+use crate::raw::Role;
 
 /// Sizes this far apart are two, as a ratio.
 const SIZES: f32 = 1.12;
@@ -27,6 +30,7 @@ struct Row {
 /// Blocks in reading order.
 pub(crate) fn blocks(regions: Vec<Vec<Piece>>) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
+    let mut items = BTreeSet::new();
     for region in regions {
         let begin = blocks.len();
         let mut rows: Vec<Row> = Vec::new();
@@ -41,13 +45,13 @@ pub(crate) fn blocks(regions: Vec<Vec<Piece>>) -> Vec<Block> {
                 }
                 Piece::Table { table, .. } => {
                     rows.extend((!line.is_empty()).then(|| row(std::mem::take(&mut line))));
-                    paragraphs(&std::mem::take(&mut rows), &mut blocks);
+                    paragraphs(&std::mem::take(&mut rows), &mut items, &mut blocks);
                     blocks.push(Block::Table(table));
                 }
             }
         }
         rows.extend((!line.is_empty()).then(|| row(line)));
-        paragraphs(&rows, &mut blocks);
+        paragraphs(&rows, &mut items, &mut blocks);
         join_over_columns(&mut blocks, begin);
     }
     blocks
@@ -72,8 +76,8 @@ fn row(segments: Vec<Segment>) -> Row {
     Row { line, marker, first_word, right_to_left: back * 2 > all }
 }
 
-/// Gathers the lines of one column.
-fn paragraphs(rows: &[Row], blocks: &mut Vec<Block>) {
+/// Gathers the lines of one column. `items` are those of the tagged structure that have begun.
+fn paragraphs(rows: &[Row], items: &mut BTreeSet<u32>, blocks: &mut Vec<Block>) {
     let mut steps: Vec<f32> =
         rows.windows(2).map(|pair| pair[0].line.baseline - pair[1].line.baseline).filter(|step| *step > 0.5).collect();
     steps.sort_by(f32::total_cmp);
@@ -101,7 +105,10 @@ fn paragraphs(rows: &[Row], blocks: &mut Vec<Block>) {
             }
             _ => {
                 blocks.extend(open.take().map(|(paragraph, _)| Block::Paragraph(paragraph)));
-                let paragraph = Paragraph { lines: vec![row.line.clone()], rect: row.line.rect, marker: row.marker.clone() };
+                // Only what an item begins with is marked; its other paragraphs go on with it.
+                let begins = matches!(row.line.role, Some(Role::Item(item)) if items.insert(item));
+                let marker = row.marker.clone().or_else(|| begins.then_some(Marker::Tagged));
+                let paragraph = Paragraph { lines: vec![row.line.clone()], rect: row.line.rect, marker };
                 open = Some((paragraph, State { left: row.line.rect.left, step: None }));
             }
         }
@@ -159,7 +166,8 @@ impl State {
             (Some(Marker::Bullet), _) => return false,
             (Some(Marker::Number(_)), Some(_)) if line.rect.left < self.left + 0.5 * em => return false,
             (Some(Marker::Number(_)), None) if ended || short => return false,
-            (Some(Marker::Number(_)), _) | (None, _) => {}
+            // Rows are marked by what can be read of them only.
+            (Some(Marker::Number(_) | Marker::Tagged), _) | (None, _) => {}
         }
         if short && (ended || room > row.first_word + 3.0 * em) {
             return false;
@@ -217,6 +225,8 @@ impl End {
         let open = !self.text.ends_with(['.', '!', '?', ':', ';', '"', '”', '»', '。', '؟']);
         let full = open && self.words >= 4 && first.words >= 2 && lower;
         let same = alike(self.size, first.size) && self.bold == first.bold && !first.monospaced;
-        same && after.marker.is_none() && (divided || full)
+        // An item that goes on with the page before begins on this one as far as the structure of one page tells.
+        let unmarked = matches!(after.marker, None | Some(Marker::Tagged));
+        same && unmarked && (divided || full)
     }
 }

@@ -303,7 +303,7 @@ impl Builder<'_> {
             bold: run.bold,
             monospaced: run.monospaced,
             direction,
-            role: run.content.and_then(|content| self.page.roles.get(&content)).copied(),
+            role: self.page.role(run),
             link: None,
         })
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::layout::Laid;
 use crate::layout::block::{Block, Line, without_soft_hyphens};
+use crate::raw::Role;
 
 /// Running heads stand within this part of the page's height, from its edge.
 const MARGIN: f32 = 0.14;
@@ -58,39 +59,42 @@ impl Furniture {
     /// Takes header and footer out of a page.
     pub(super) fn take(&self, page: u32, laid: &mut Laid) -> (Option<String>, Option<String>) {
         let header = self.side(page, laid, true);
-        let footer = self.side(page, laid, false);
+        let mut footer = self.side(page, laid, false);
+        // What runs another way has no side: watermarks.
+        let aside = take(&mut laid.aside, is_marked);
+        if !aside.is_empty() {
+            let aside = joined(&aside);
+            footer = Some(footer.map_or_else(|| aside.clone(), |footer| format!("{footer}\n{aside}")));
+        }
         (header, footer)
     }
 
     fn side(&self, page: u32, laid: &mut Laid, top: bool) -> Option<String> {
         let lines: Vec<Line> = candidates(laid, top).into_iter().cloned().collect();
-        let repeated: Vec<bool> = lines.iter().map(|line| self.is_repeated(page, &edge(line, laid, top), top)).collect();
+        let repeated: Vec<bool> =
+            lines.iter().map(|line| is_marked(line) || self.is_repeated(page, &edge(line, laid, top), top)).collect();
         // From the edge inwards, as long as they are; a line beside another one counts as one with it.
         let mut count = repeated.iter().take_while(|repeated| **repeated).count();
         while count > 0 && count < lines.len() {
             let (last, next) = (&lines[count - 1], &lines[count]);
             let gap = if top { last.rect.bottom - next.rect.top } else { next.rect.bottom - last.rect.top };
-            if gap >= GAP * last.size.min(next.size) {
+            if is_marked(last) || gap >= GAP * last.size.min(next.size) {
                 break;
             }
             count -= 1;
         }
         let taken = &lines[..count];
-        if taken.is_empty() {
+        let is_taken = |line: &Line| taken.iter().any(|taken| taken.rect == line.rect && taken.text == line.text);
+        let middle = laid.frame.middle().1;
+        let here = |line: &Line| (line.rect.middle().1 >= middle) == top;
+        let gone = take(&mut laid.blocks, |line| is_taken(line) || (is_marked(line) && here(line)));
+        let mut all = taken.to_vec();
+        all.extend(gone.into_iter().filter(|line| !is_taken(line)));
+        if all.is_empty() {
             return None;
         }
-        let is_taken = |line: &Line| taken.iter().any(|taken| taken.rect == line.rect && taken.text == line.text);
-        laid.blocks.retain_mut(|block| match block {
-            Block::Paragraph(paragraph) => {
-                paragraph.lines.retain(|line| !is_taken(line));
-                !paragraph.lines.is_empty()
-            }
-            Block::Table(_) => true,
-        });
-        let mut taken: Vec<&Line> = taken.iter().collect();
-        taken.sort_by(|a, b| b.baseline.total_cmp(&a.baseline));
-        let text: Vec<_> = taken.iter().map(|line| without_soft_hyphens(&line.text)).collect();
-        Some(text.join("\n"))
+        all.sort_by(|a, b| b.baseline.total_cmp(&a.baseline));
+        Some(joined(&all))
     }
 
     fn is_repeated(&self, page: u32, edge: &Edge, top: bool) -> bool {
@@ -111,6 +115,29 @@ impl Furniture {
         // Left and right pages may differ: a third of those nearby is enough.
         found >= if self.pages <= 3 { 1 } else { 2 }
     }
+}
+
+/// Whether the document itself says that a line is no part of its text.
+fn is_marked(line: &Line) -> bool {
+    line.role == Some(Role::Furniture)
+}
+
+/// Takes the lines out of paragraphs that are to go, and the paragraphs that have no other.
+fn take(blocks: &mut Vec<Block>, goes: impl Fn(&Line) -> bool) -> Vec<Line> {
+    let mut taken = Vec::new();
+    blocks.retain_mut(|block| match block {
+        Block::Paragraph(paragraph) => {
+            taken.extend(paragraph.lines.extract_if(.., |line| goes(line)));
+            !paragraph.lines.is_empty()
+        }
+        Block::Table(_) => true,
+    });
+    taken
+}
+
+fn joined(lines: &[Line]) -> String {
+    let text: Vec<_> = lines.iter().map(|line| without_soft_hyphens(&line.text)).collect();
+    text.join("\n")
 }
 
 /// The lines nearest to an edge, from it inwards.

@@ -60,6 +60,9 @@ impl Headings {
         if letters > LONGEST || lines.len() > 4 || !spelled || lines.iter().all(|line| line.monospaced) {
             return None;
         }
+        if first.role == Some(Role::Furniture) {
+            return None;
+        }
         // Tags that call most of the text a heading are wrong.
         let sound = self.tagged * 5 < self.letters * 2;
         if let (Some(Role::Heading(level)), true) = (first.role, sound) {
@@ -75,7 +78,7 @@ impl Headings {
                 return Some(*level);
             }
         }
-        if sound && self.tagged > 0 && first.role == Some(Role::Body) {
+        if sound && self.tagged > 0 && matches!(first.role, Some(Role::Body | Role::Item(_))) {
             return None;
         }
         if larger.is_some() {

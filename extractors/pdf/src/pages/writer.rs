@@ -93,7 +93,7 @@ impl<'p> Writer<'p> {
                 self.markdown.push_str(". ");
                 self.inline(text, links, sign, true);
             }
-            Marker::Number(_) => {
+            Marker::Number(_) | Marker::Tagged => {
                 self.markdown.push_str("- ");
                 self.inline(text, links, 0, true);
             }

@@ -90,12 +90,15 @@ fn kind(number: i32) -> Option<&'static str> {
         13 => "stamp",
         14 => "caret",
         15 => "ink",
-        17 => "file_attachment",
+        FILE => "file_attachment",
         _ => return None,
     })
 }
 
+const FILE: i32 = 17;
 const WIDGET: i32 = 20;
+/// Files attached to one page that are listed.
+const FILES: usize = 1_000;
 
 /// # Safety
 /// The annotation is open, and one of the open page.
@@ -112,6 +115,22 @@ unsafe fn one(open: &OpenPage<'_>, annotation: FPDF_ANNOTATION, index: u32, page
         // SAFETY: by the contract above.
         unsafe { field(open, annotation, index, page) };
         return;
+    }
+    if number == FILE && page.attachments.len() < FILES {
+        // SAFETY: by the contract above; null is looked for, and a file that is there is the document's own.
+        let attachment = unsafe {
+            let attachment = pdfium.FPDFAnnot_GetFileAttachment(annotation);
+            if attachment.is_null() { None } else { Some(open.document.attachment(attachment)) }
+        };
+        if let Some(mut attachment) = attachment {
+            // One without a name goes by that of its annotation.
+            if attachment.name.is_empty() {
+                attachment.name = text("NM");
+            }
+            if page.affords(attachment.name.len() + attachment.media_type.as_ref().map_or(0, String::len)) {
+                page.attachments.push(attachment);
+            }
+        }
     }
     if let Some(kind) = kind(number) {
         let says = text("Contents");

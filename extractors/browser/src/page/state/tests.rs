@@ -1,0 +1,157 @@
+//! Events that come in, and what is known of the page then.
+
+use super::*;
+
+fn state(events: &[(&str, &str)]) -> PageState {
+    let mut state = PageState::new("F");
+    state.log = true;
+    for (method, params) in events {
+        state.hear(&Event::for_test(method, params), 0, Instant::now(), (3, 1000));
+    }
+    state
+}
+
+#[tokio::test]
+async fn a_document_comes_in() {
+    let state = state(&[
+        (
+            "Network.requestWillBeSent",
+            r#"{"requestId":"L","loaderId":"L","frameId":"F","type":"Document","request":{"url":"http://a/","method":"GET"}}"#,
+        ),
+        ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"L","name":"init"}"#),
+        (
+            "Network.responseReceived",
+            r#"{"requestId":"L","loaderId":"L","frameId":"F","type":"Document","response":{"url":"http://a/","status":404,"mimeType":"text/html","charset":"utf-8"}}"#,
+        ),
+        ("Page.frameNavigated", r#"{"frame":{"id":"F","loaderId":"L","url":"http://a/"}}"#),
+        ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"old","name":"load"}"#),
+        ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"L","name":"DOMContentLoaded"}"#),
+        ("Network.loadingFinished", r#"{"requestId":"L","encodedDataLength":123}"#),
+    ]);
+    assert_eq!((state.parsed, state.loaded, state.status, state.url.as_str()), (true, false, Some(404), "http://a/"));
+    assert_eq!(state.content_type.as_deref(), Some("text/html; charset=utf-8"));
+    assert_eq!(state.waits_since(), None);
+    assert_eq!((state.network.len(), state.network[0].bytes, state.network[0].status), (1, 123, Some(404)));
+}
+
+#[tokio::test]
+async fn scripts_are_waited_for_and_pictures_are_not() {
+    let request = |id: &str, kind: &str| {
+        format!(r#"{{"requestId":"{id}","loaderId":"L","frameId":"F","type":"{kind}","request":{{"url":"http://a/{id}"}}}}"#)
+    };
+    let state =
+        state(&[("Network.requestWillBeSent", &request("1", "Script")), ("Network.requestWillBeSent", &request("2", "Image"))]);
+    assert!(state.waits_since().is_some());
+    let state = self::state(&[("Network.requestWillBeSent", &request("2", "Image"))]);
+    assert!(state.waits_since().is_none());
+}
+
+#[tokio::test]
+async fn what_a_document_waited_for_goes_with_it() {
+    let state = state(&[
+        (
+            "Network.requestWillBeSent",
+            r#"{"requestId":"1","loaderId":"old","frameId":"F","type":"Script","request":{"url":"http://a/1"}}"#,
+        ),
+        (
+            "Network.requestWillBeSent",
+            r#"{"requestId":"new","loaderId":"new","frameId":"F","type":"Document","request":{"url":"http://a/2"}}"#,
+        ),
+        ("Page.frameNavigated", r#"{"frame":{"id":"F","loaderId":"new","url":"http://a/2"}}"#),
+        ("Network.loadingFinished", r#"{"requestId":"new"}"#),
+    ]);
+    assert!(state.waits_since().is_none());
+}
+
+#[tokio::test]
+async fn too_much_is_seen() {
+    let request = |id: u32| format!(r#"{{"requestId":"{id}","request":{{"url":"http://a/"}}}}"#);
+    let requests: Vec<String> = (0..4).map(request).collect();
+    let events: Vec<(&str, &str)> = requests.iter().map(|text| ("Network.requestWillBeSent", text.as_str())).collect();
+    assert!(state(&events[..3]).too_much.is_none());
+    assert!(state(&events).too_much.is_some());
+    assert!(state(&[("Network.dataReceived", r#"{"requestId":"1","dataLength":1001}"#)]).too_much.is_some());
+}
+
+#[tokio::test]
+async fn garbage_changes_nothing() {
+    for method in
+        ["Network.requestWillBeSent", "Page.lifecycleEvent", "Runtime.exceptionThrown", "New.thing", "Page.frameNavigated"]
+    {
+        for params in ["{}", "[]", "nonsense", r#"{"requestId":5}"#] {
+            let state = state(&[(method, params)]);
+            assert_eq!((state.version, state.requests, state.console.len()), (0, 0, 0), "{method} {params}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_worker_asks_for_counts_and_is_not_waited_for() {
+    let mut state = PageState::new("F");
+    let ask = |id: &str| {
+        let params = format!(r#"{{"requestId":"77.{id}","type":"Script","request":{{"url":"http://a/{id}"}}}}"#);
+        Event::for_test("Network.requestWillBeSent", &params)
+    };
+    for id in ["1", "2", "3"] {
+        state.hear(&ask(id), WORKER, Instant::now(), (3, 1000));
+    }
+    assert_eq!((state.requests, state.waits_since(), state.version), (3, None, 0));
+    assert_eq!(state.too_much, None);
+    state.hear(&ask("4"), WORKER, Instant::now(), (3, 1000));
+    assert!(state.too_much.is_some());
+    let data = Event::for_test("Network.dataReceived", r#"{"requestId":"77.1","dataLength":1001}"#);
+    let mut state = PageState::new("F");
+    state.hear(&data, WORKER, Instant::now(), (3, 1000));
+    assert!(state.too_much.is_some());
+}
+
+#[tokio::test]
+async fn requests_tell_which_processes_make_them() {
+    let ask = |id: &str| format!(r#"{{"requestId":"{id}","request":{{"url":"data:,"}}}}"#);
+    let mut state = PageState::new("F");
+    for id in ["12.1", "278FECDEA0CC440E1A728A407B600780", "13.1", "12.2", "x.1", "-1.1", "99999999999.1"] {
+        state.hear(&Event::for_test("Network.requestWillBeSent", &ask(id)), 0, Instant::now(), (3, 1000));
+    }
+    assert_eq!(state.pids, [13, 12]);
+    for pid in 100..200 {
+        let event = Event::for_test("Network.requestWillBeSent", &ask(&format!("{pid}.1")));
+        state.hear(&event, 0, Instant::now(), (3, 1000));
+    }
+    assert_eq!((state.pids.len(), state.pids.last()), (PROCESSES, Some(&199)));
+}
+
+#[tokio::test]
+async fn a_response_is_seen_however_many_came_before_it() {
+    let came = |count: usize, last: &str| {
+        let mut state = PageState::new("F");
+        state.awaited = Some(Awaited { part: "/late".to_owned(), came: false });
+        for number in 0..count {
+            let params = format!(r#"{{"requestId":"1.{number}","response":{{"url":"http://a/{number}"}}}}"#);
+            state.hear(&Event::for_test("Network.responseReceived", &params), 0, Instant::now(), (3, 1000));
+        }
+        let params = format!(r#"{{"requestId":"1.x","response":{{"url":"http://a{last}?q"}}}}"#);
+        state.hear(&Event::for_test("Network.responseReceived", &params), 0, Instant::now(), (3, 1000));
+        state.awaited.is_some_and(|awaited| awaited.came)
+    };
+    assert!(came(0, "/late") && came(MESSAGES + 1, "/late"));
+    assert!(!came(MESSAGES + 1, "/other"));
+}
+
+#[tokio::test]
+async fn headers_are_those_of_the_last_document() {
+    let answer = |kind: &str, id: &str, headers: &str| {
+        format!(
+            r#"{{"requestId":"{id}","loaderId":"L","frameId":"F","type":"{kind}","response":{{"url":"http://a/","headers":{headers}}}}}"#
+        )
+    };
+    let document = answer("Document", "L", r#"{"Cache-Control":"max-age=5\nno-transform","ETag":"\"x\"","Server":"s"}"#);
+    let picture = answer("Image", "1.1", r#"{"cache-control":"no-store"}"#);
+    let mut state = state(&[("Network.responseReceived", document.as_str()), ("Network.responseReceived", picture.as_str())]);
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let expected = [pair("cache-control", "max-age=5"), pair("cache-control", "no-transform"), pair("etag", "\"x\"")];
+    assert_eq!(state.headers, expected);
+    state.leave();
+    assert!(state.headers.is_empty(), "the next document has its own");
+    state.stay();
+    assert_eq!(state.headers, expected, "it was only another place in the same document");
+}
