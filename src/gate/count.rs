@@ -7,6 +7,9 @@ const BLOCK: usize = 64;
 /// Words and letters of a text: what is no space, each CJK character a word. Its charset need not be known.
 pub(super) fn count(text: &[u8]) -> (u32, usize) {
     let (mut words, mut spaces, mut inside) = (0_usize, 0_usize, false);
+    if text.len() < FEW {
+        return one_by_one(text);
+    }
     let (blocks, rest) = text.as_chunks::<BLOCK>();
     for block in blocks {
         Masks::of(block).add(&mut words, &mut spaces, &mut inside);
@@ -16,6 +19,27 @@ pub(super) fn count(text: &[u8]) -> (u32, usize) {
     last[..rest.len()].copy_from_slice(rest);
     Masks::of(&last).add(&mut words, &mut spaces, &mut inside);
     (u32::try_from(words).unwrap_or(u32::MAX), text.len() - spaces)
+}
+
+/// Bytes that are counted sooner than a block is filled: much of a page is line ends between tags, and single words.
+const FEW: usize = 12;
+
+/// The same, one byte after the other.
+fn one_by_one(text: &[u8]) -> (u32, usize) {
+    let (mut words, mut letters, mut inside) = (0, 0, false);
+    for byte in text {
+        if byte.is_ascii_whitespace() {
+            inside = false;
+            continue;
+        }
+        letters += 1;
+        let starts = byte.is_ascii_alphanumeric() || *byte >= 0xC0;
+        if (starts && !inside) || (0xE3..=0xE9).contains(byte) {
+            words += 1;
+            inside = true;
+        }
+    }
+    (words, letters)
 }
 
 /// What the bytes of a block are, a bit for each.
@@ -109,24 +133,6 @@ fn bits(eight: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The same, one byte after the other.
-    fn one_by_one(text: &[u8]) -> (u32, usize) {
-        let (mut words, mut letters, mut inside) = (0, 0, false);
-        for byte in text {
-            if byte.is_ascii_whitespace() {
-                inside = false;
-                continue;
-            }
-            letters += 1;
-            let starts = byte.is_ascii_alphanumeric() || *byte >= 0xC0;
-            if (starts && !inside) || (0xE3..=0xE9).contains(byte) {
-                words += 1;
-                inside = true;
-            }
-        }
-        (words, letters)
-    }
 
     #[test]
     fn words_are_counted_in_any_script() {

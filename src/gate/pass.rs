@@ -4,7 +4,7 @@
 //! what only short ones hide.
 
 use eventmesh_extractors::Document;
-use memchr::{memchr, memmem};
+use memchr::memmem;
 
 use super::count::count;
 use super::features::{Features, Noscript};
@@ -54,14 +54,11 @@ impl<'p> Pass<'p> {
     /// Goes over what is looked at of a page, and adds to features what it finds.
     pub(super) fn over(page: &'p [u8], document: &Document, features: Features) -> Features {
         let mut pass = Self { features, scripts_left: SCRIPTS, ..Self::default() };
-        let mut pieces = Pieces::of(page).peekable();
+        let mut pieces = Pieces::of(page);
         while let Some(piece) = pieces.next() {
             match piece {
                 Piece::Text(text) => pass.text(text),
-                Piece::Open(tag) => {
-                    let hollow = matches!(pieces.peek(), Some(Piece::Close(name)) if name.eq_ignore_ascii_case(tag.name));
-                    pass.open(&tag, hollow);
-                }
+                Piece::Open(tag) => pass.open(&tag, pieces.closes(tag.name)),
                 Piece::Close(name) => pass.close(name),
                 Piece::Raw(tag, body) => pass.raw(&tag, body),
             }
@@ -76,7 +73,7 @@ impl<'p> Pass<'p> {
         }
         self.letters += letters;
         // Hardly any text has one, and a search for two bytes takes more to be set up than one for one.
-        if memchr(b'{', text).is_some() {
+        if text.contains(&b'{') {
             self.features.blanks += u32::try_from(memmem::find_iter(text, b"{{").take(64).count()).unwrap_or(0);
         }
         let text = text.trim_ascii();
@@ -97,7 +94,9 @@ impl<'p> Pass<'p> {
         let features = &mut self.features;
         // Most elements are a paragraph, a link, an item or a cell, and no name that matters is as short.
         let named = tag.name.len() >= SHORTEST;
-        let mut root = named && any(tag.name, signs::ROOT_NAMES);
+        // All that are not HTML's own, but for two.
+        let own = named && tag.name.contains(&b'-');
+        let mut root = named && if own { any(tag.name, signs::ROOT_NAMES) } else { any(tag.name, signs::PLAIN_ROOT_NAMES) };
         let mut main = named && (tag.is("main") || tag.is("article"));
         let body = tag.is("body") || tag.is("html");
         let mut source = false;
@@ -122,13 +121,13 @@ impl<'p> Pass<'p> {
                 source = true;
             } else if name.eq_ignore_ascii_case(b"hx-trigger") || name.eq_ignore_ascii_case(b"data-hx-trigger") {
                 loads |= ["load", "revealed", "intersect"].iter().any(|when| holds(value, when));
-            } else if any(name, signs::ROOT_ATTRIBUTES) {
-                root = true;
-            } else if any(name, signs::SERVED_ATTRIBUTES) {
-                features.served = true;
+            } else if name.iter().any(|byte| matches!(byte, b'-' | b':')) {
+                // As all of those do.
+                root |= any(name, signs::ROOT_ATTRIBUTES);
+                features.served |= any(name, signs::SERVED_ATTRIBUTES);
             }
         }
-        let fragment = || ["turbo-frame", "include-fragment", "esi-include", "h-include"].iter().any(|name| tag.is(name));
+        let fragment = || own && ["turbo-frame", "include-fragment", "esi-include", "h-include"].iter().any(|name| tag.is(name));
         features.fragments += u32::from(source && (loads || fragment()));
         features.hollow += u32::from(hollow && !signs::is_known(tag.name));
         if !named {
@@ -278,8 +277,28 @@ pub(super) fn words_of(html: &[u8]) -> u32 {
     texts.fold(0, u32::saturating_add)
 }
 
+/// What those signs begin with that are in ASCII, a bit for each letter.
+const FIRSTS: u128 = {
+    let (mut firsts, mut at) = (0, 0);
+    while at < signs::WAITING_WORDS.len() {
+        let first = signs::WAITING_WORDS[at].as_bytes()[0];
+        if first.is_ascii() {
+            firsts |= 1 << first;
+        }
+        at += 1;
+    }
+    firsts
+};
+
 /// Whether a short text says that something is yet to come.
 fn waits(text: &[u8]) -> bool {
+    // Hardly any text begins as one of them does.
+    let Some([one, two]) = text.first_chunk::<2>().map(|first| first.map(|byte| byte.to_ascii_lowercase())) else { return false };
+    let begins = |sign: &&str| matches!(sign.as_bytes(), [first, second, ..] if *first == one && *second == two);
+    let may = !one.is_ascii() || !two.is_ascii() || (FIRSTS >> one & 1 == 1 && signs::WAITING_WORDS.iter().any(begins));
+    if !may {
+        return false;
+    }
     let text = String::from_utf8_lossy(text).to_lowercase();
     signs::WAITING_WORDS.iter().any(|sign| text.starts_with(sign))
         && (text.split_whitespace().count() <= 4 || text.ends_with("...") || text.ends_with('…'))

@@ -101,6 +101,22 @@ impl<'p> Pieces<'p> {
         Self { rest: page }
     }
 
+    /// Whether the next piece is the end of an element of that name.
+    pub(super) fn closes(&self, name: &[u8]) -> bool {
+        match self.rest {
+            [b'<', b'/', inside @ ..] => {
+                let is_end = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'/' | b'>');
+                inside.get(..name.len()).is_some_and(|known| known.eq_ignore_ascii_case(name))
+                    && inside.get(name.len()).is_none_or(is_end)
+            }
+            // A comment may stand before it.
+            [b'<', b'!' | b'?', ..] => {
+                matches!(Self::of(self.rest).next(), Some(Piece::Close(found)) if found.eq_ignore_ascii_case(name))
+            }
+            _ => false,
+        }
+    }
+
     /// Takes the first `count` bytes.
     fn take(&mut self, count: usize) -> &'p [u8] {
         let (taken, rest) = self.rest.split_at(count.min(self.rest.len()));
@@ -117,7 +133,7 @@ impl<'p> Iterator for Pieces<'p> {
             if self.rest.is_empty() {
                 return None;
             }
-            match memchr(b'<', self.rest) {
+            match find(b'<', self.rest) {
                 None => return Some(Piece::Text(self.take(self.rest.len()))),
                 Some(0) => {}
                 Some(text) => return Some(Piece::Text(self.take(text))),
@@ -132,7 +148,7 @@ impl<'p> Iterator for Pieces<'p> {
                     self.take(end);
                 }
                 Some(b'/') => {
-                    let end = memchr(b'>', self.rest).map_or(self.rest.len(), |end| end + 1);
+                    let end = find(b'>', self.rest).map_or(self.rest.len(), |end| end + 1);
                     return Some(Piece::Close(name_of(&self.take(end)[2..])));
                 }
                 Some(letter) if letter.is_ascii_alphabetic() => {
@@ -157,6 +173,22 @@ impl<'p> Iterator for Pieces<'p> {
     }
 }
 
+/// Bytes that are looked at one by one before a search is set up, which costs more than they do: most tags are short.
+const NEAR: usize = 8;
+
+fn find(sign: u8, bytes: &[u8]) -> Option<usize> {
+    let (near, far) = bytes.split_at(bytes.len().min(NEAR));
+    let near = near.iter().position(|byte| *byte == sign);
+    near.or_else(|| memchr(sign, far).map(|place| NEAR + place))
+}
+
+/// The next sign that ends a tag, or may.
+fn end_or_quote(bytes: &[u8]) -> Option<usize> {
+    let (near, far) = bytes.split_at(bytes.len().min(NEAR));
+    let near = near.iter().position(|byte| matches!(byte, b'>' | b'"' | b'\''));
+    near.or_else(|| memchr3(b'>', b'"', b'\'', far).map(|place| NEAR + place))
+}
+
 fn name_of(inside: &[u8]) -> &[u8] {
     let end = inside.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'/' | b'>')).unwrap_or(inside.len());
     &inside[..end]
@@ -165,7 +197,7 @@ fn name_of(inside: &[u8]) -> &[u8] {
 /// Where a tag is over: at the first `>` that stands in no quoted value.
 fn end_of_tag(page: &[u8]) -> usize {
     let mut at = 1;
-    while let Some(found) = memchr3(b'>', b'"', b'\'', &page[at..]) {
+    while let Some(found) = end_or_quote(&page[at..]) {
         let place = at + found;
         let sign = page[place];
         at = place + 1;

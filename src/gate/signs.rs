@@ -45,18 +45,11 @@ pub(super) const ROOT_IDS: &[&str] = &[
 ];
 
 /// Elements that frameworks fill.
-pub(super) const ROOT_NAMES: &[&str] = &[
-    "app-root",
-    "my-app",
-    "ion-app",
-    "app",
-    "app-shell",
-    "single-spa-router",
-    "flt-glass-pane",
-    "flutter-view",
-    "router-outlet",
-    "redoc",
-];
+pub(super) const ROOT_NAMES: &[&str] =
+    &["app-root", "my-app", "ion-app", "app-shell", "single-spa-router", "flt-glass-pane", "flutter-view", "router-outlet"];
+
+/// The same, with names that have no hyphen.
+pub(super) const PLAIN_ROOT_NAMES: &[&str] = &["app", "redoc"];
 
 /// Attributes of elements that frameworks fill.
 pub(super) const ROOT_ATTRIBUTES: &[&str] = &[

@@ -135,6 +135,9 @@ pub(crate) struct NamedDocument {
     document: Document,
 }
 
+/// Bytes that all around the content mostly has as JSON: the features of its page are most of it.
+const AROUND: usize = 2 << 10;
+
 impl AnswerBody {
     /// An answer as JSON, whose content stays as it is if it is written down already.
     fn written(parts: Parts) -> Result<Spliced, Error> {
@@ -153,7 +156,8 @@ impl AnswerBody {
         };
         let unwritten =
             |error: serde_json::Error| Error::new(ErrorKind::Internal, "the answer cannot be written down").caused_by(error);
-        let mut json = serde_json::to_vec(&around).map_err(unwritten)?;
+        let mut json = Vec::with_capacity(AROUND);
+        serde_json::to_writer(&mut json, &around).map_err(unwritten)?;
         // Never empty: the size and the timing are in it.
         json.pop();
         json.extend_from_slice(b",\"document\":");
