@@ -55,7 +55,7 @@ fn what_is_switched_off_is_missed() {
 /// One after the other: each of them takes all processors, descriptors or memory there is.
 #[test]
 fn real_trees_keep_their_promises() {
-    for (scenario, seed) in [("wasm", "3"), ("recycle", "1"), ("engine", "2"), ("processes", "5"), ("pdf", "6")] {
+    for (scenario, seed) in [("wasm", "3"), ("recycle", "1"), ("engine", "2"), ("processes", "5"), ("pdf", "4"), ("pdf", "6")] {
         let (code, kept) = run(scenario, &["--seed", seed, "--minutes", "0.1"]);
         let report = kept.report;
         assert_eq!(code, Some(0), "{scenario}: {:#?}", report.broken());
@@ -63,6 +63,10 @@ fn real_trees_keep_their_promises() {
         assert!(!report.inflicted.is_empty() && report.whole_again_ms.is_some(), "{scenario}");
         // What has run out is no fault of a process that could not be started.
         assert!(scenario != "pdf" || report.inflicted.contains_key("no_files"), "{:?}", report.inflicted);
+        // One seed stops processes and holds them up, the other kills them.
+        let inflicted = |kind: &str| scenario != "pdf" || report.inflicted.contains_key(kind);
+        let all: &[&str] = if seed == "4" { &["freeze", "hang", "break"] } else { &["kill", "retire"] };
+        assert!(all.iter().copied().all(inflicted), "{:?}", report.inflicted);
         // What leaks is replaced before it has done as many documents as it may.
         assert!(scenario != "pdf" || report.recycles.contains_key("bytes"), "{:?}", report.recycles);
         assert!(report.memory.len() > 50, "{scenario}: {} samples", report.memory.len());
