@@ -15,6 +15,8 @@ use crate::stats::percentile;
 
 /// `EVENTMESH_SOAK_PAGES` says otherwise.
 const PAGES: usize = 10_000;
+/// Navigations that are looked at together on the way.
+const LATELY: usize = 100;
 
 pub(crate) fn run() -> Result<Report, Error> {
     tokio::runtime::Runtime::new()?.block_on(measure())
@@ -44,7 +46,13 @@ async fn measure() -> Result<Report, Error> {
                 idle = Some(weight);
             }
             let retired = engine.snapshot().browser.fleet.map(|fleet| fleet.retired);
-            report.row([("pages", json!(number)), ("tree_pss_mb", json!(weight as f64 / 1e6)), ("retired", json!(retired))]);
+            let mut lately = times[times.len().saturating_sub(LATELY)..].to_vec();
+            report.row([
+                ("pages", json!(number)),
+                ("lately_ms", json!(percentile(&mut lately, 0.5).as_secs_f64() * 1e3)),
+                ("tree_pss_mb", json!(weight as f64 / 1e6)),
+                ("retired", json!(retired)),
+            ]);
             weights.push((number, weight));
         }
     }
