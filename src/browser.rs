@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::egress::{Egress, Proxy};
 use crate::error::{Error, ErrorKind};
-use crate::pipeline::Late;
+use crate::pipeline::{Doing, Late};
 use crate::worker;
 
 /// The name of the pool.
@@ -155,7 +155,7 @@ pub(crate) fn expected_bytes(brought: u64) -> u64 {
 /// Why a page was not rendered, as the caller is told it.
 pub(crate) fn failure(error: RenderError, late: &Late<'_>) -> Error {
     let kind = match &error {
-        RenderError::Deadline { doing } => return late(doing),
+        RenderError::Deadline { doing } => return late(Doing::Rendering(*doing)),
         RenderError::Missing(_) | RenderError::Sandbox { .. } => ErrorKind::NotInstalled,
         RenderError::Process(_) | RenderError::Start { .. } | RenderError::BrowserGone | RenderError::NetworkGone => {
             ErrorKind::Unavailable

@@ -146,20 +146,6 @@ pub(crate) enum During {
     Extract,
 }
 
-impl During {
-    /// The part that somebody is at who is `doing` this, as it is told to people.
-    pub(crate) fn doing(doing: &str) -> Self {
-        let begins = |with: &[&str]| with.iter().any(|with| doing.starts_with(with));
-        if begins(&["being fetched", "being looked up", "waiting for its turn at the host"]) {
-            Self::Fetch
-        } else if begins(&["waiting for a worker", "waiting for a browser"]) {
-            Self::Pool
-        } else {
-            Self::Extract
-        }
-    }
-}
-
 /// A failed request. Displays as what, why and what to do; what else is known stays in the source chain.
 #[derive(Clone, Debug)]
 pub struct Error {

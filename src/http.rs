@@ -6,6 +6,7 @@
 //! Only this module and those below know status codes. It decides nothing about pages.
 
 mod answer;
+mod arrival;
 mod aside;
 mod batch;
 mod body;
@@ -27,7 +28,6 @@ mod routes;
 mod server;
 mod sessions;
 mod spliced;
-mod steady;
 mod stream;
 
 use std::path::Path;

@@ -11,7 +11,7 @@ use eventmesh_extractors::{Document, Page, PdfFacts, word_count};
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
-use crate::pipeline::Late;
+use crate::pipeline::{Doing, Late};
 use crate::worker;
 
 /// The name of the pool.
@@ -221,7 +221,7 @@ fn first_heading(markdown: &str) -> Option<String> {
 /// Why a PDF was not read, as the caller is told it.
 pub(crate) fn failure(error: PdfError, late: &Late<'_>) -> Error {
     let kind = match &error {
-        PdfError::Deadline => return late("being read"),
+        PdfError::Deadline => return late(Doing::Reading),
         PdfError::Format | PdfError::Empty => ErrorKind::Malformed,
         PdfError::Password { .. } => ErrorKind::PasswordRequired,
         PdfError::Security => ErrorKind::EncryptionUnsupported,

@@ -11,6 +11,7 @@
 //! or the caller's going, permit and lease are given back by `Drop`.
 
 mod cached;
+mod doing;
 mod ended;
 mod kept;
 mod time;
@@ -43,11 +44,12 @@ use crate::observe::{Asked, Stage, place_of};
 use crate::pdf::{self, Assembly};
 use crate::reply::{Body, Chunk, Head, Passage, ReplySender, Timing};
 use crate::request::{Picture, RenderMode, Request, Source};
+pub(crate) use doing::Doing;
 use ended::{ended, failure, page_failure};
-use time::{Time, UNTAKEN};
+use time::Time;
 
 /// Makes the error of a request that was not done in time, of what it was at.
-pub(crate) type Late<'l> = dyn Fn(&str) -> Error + Sync + 'l;
+pub(crate) type Late<'l> = dyn Fn(Doing) -> Error + Sync + 'l;
 
 /// Works on an accepted request and ends its reply.
 pub(crate) async fn work(inner: &Arc<Inner>, request: Request, permit: Permit, asked: Asked, reply: ReplySender) {
@@ -114,7 +116,7 @@ async fn make(
     reply: &ReplySender,
 ) -> Result<Made, Error> {
     let (began, deadline) = (time.began, time.deadline());
-    let late = |doing: &str| time.late(doing);
+    let late = |doing: Doing| time.late(doing);
     let terms = Terms::of(&request, &inner.config.fetch, deadline)?;
 
     // A file that is called one is one, or a broken one.
@@ -128,7 +130,7 @@ async fn make(
         let checked = inner.egress.parse(url).map_err(|refused| refused.error(url))?;
         timeout_at(deadline, inner.egress.check(&checked))
             .await
-            .map_err(|_| late("being looked up"))?
+            .map_err(|_| late(Doing::LookingUp))?
             .map_err(|error| error.of(url))?;
         let source = RenderSource::Url(checked.into());
         let mut permit = permit;
@@ -141,7 +143,7 @@ async fn make(
     let place = place_of(&request.source);
     let stage = debug_span!("fetch", error = Empty);
     let getting = inner.fetcher.get(request.source, permit, known, &terms).instrument(stage.clone());
-    let got = timeout_at(deadline, getting).await.unwrap_or_else(|_| Err(late("being fetched")));
+    let got = timeout_at(deadline, getting).await.unwrap_or_else(|_| Err(late(Doing::Fetching)));
     let got = ended(stage, got)?;
     let fetched = Instant::now();
     let page = match got {
@@ -345,7 +347,7 @@ impl Work<'_> {
             RenderSource::Url(url) => {
                 let url = self.inner.egress.parse(url).map_err(|refused| refused.error(url))?;
                 let turn = timeout_at(self.deadline, self.inner.fetcher.turn(&url, self.terms)).await;
-                Some(turn.map_err(|_| late("waiting for its turn at the host"))??)
+                Some(turn.map_err(|_| late(Doing::AwaitingTurn))??)
             }
             RenderSource::Html { .. } => None,
         };
@@ -431,7 +433,7 @@ impl Work<'_> {
 
     /// Hands on one of the chunks that nobody knows the number of.
     async fn send(&self, chunk: Chunk, late: &Late<'_>) -> Result<(), Error> {
-        timeout_at(self.deadline, self.reply.send(chunk)).await.map_err(|_| late(UNTAKEN))
+        timeout_at(self.deadline, self.reply.send(chunk)).await.map_err(|_| late(Doing::AwaitingCaller))
     }
 
     /// Contents that actions took on the way.

@@ -1,7 +1,9 @@
 //! Pages through an engine, with a real browser. Without one these tests are skipped, and say so.
 
-#![expect(clippy::expect_used, clippy::print_stderr, reason = "a test may fail, and one that is skipped says so")]
+#![expect(clippy::expect_used, reason = "a test may fail")]
 
+#[path = "browser/host.rs"]
+mod host;
 #[expect(unreachable_pub, reason = "it is public where it is a library")]
 #[path = "../chaos-tests/src/pages.rs"]
 mod pages;
@@ -9,51 +11,17 @@ mod pages;
 use std::time::Duration;
 
 use eventmesh::render::{Action, RenderOptions, Rendered, Retirement, SettleReason, Status, Wait};
-use eventmesh::{Answer, Chunk, Config, Engine, Error, ErrorKind, RenderMode, Request};
+use eventmesh::{Chunk, Config, Error, ErrorKind, RenderMode, Request};
+use host::Host;
 use pages::Pages;
 use rustix::process::Signal;
 use serde_json::json;
 
-struct Host {
-    engine: Engine,
-    pages: Pages,
-    scratch: tempfile::TempDir,
-}
-
-impl Host {
-    /// `None` without a browser.
-    async fn start(change: impl FnOnce(&mut Config)) -> Option<Self> {
-        let scratch = tempfile::tempdir().expect("a directory");
-        std::fs::set_permissions(scratch.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).expect("it is ours");
-        let mut config = Config { scratch: Some(scratch.path().to_owned()), ..Config::default() };
-        config.browser.program = Some(env!("CARGO_BIN_EXE_eventmesh").into());
-        config.egress.policy = config.egress.policy.allowing_loopback();
-        change(&mut config);
-        let engine = Engine::builder().config(config).start().await.expect("it starts");
-        if let Some(missing) = engine.snapshot().browser.missing {
-            eprintln!("SKIPPED: {missing}");
-            return None;
-        }
-        Some(Self { engine, pages: Pages::open().await.expect("a site"), scratch })
-    }
-
-    async fn render(&self, page: &str, options: RenderOptions) -> Result<Answer, Error> {
-        let request = Request::url(self.pages.url(page)).rendered(RenderMode::Always, RenderOptions { raw: true, ..options });
-        self.engine.extract(request).document().await
-    }
-
-    async fn act(&self, page: &str, actions: serde_json::Value) -> Result<Rendered, Error> {
-        let actions: Vec<Action> = serde_json::from_value(actions).expect("they make sense");
-        let answer = self.render(page, RenderOptions { actions, ..RenderOptions::default() }).await?;
-        Ok(*answer.rendered.expect("it was rendered"))
-    }
-
-    async fn stop(self) {
-        self.engine.shutdown(Duration::ZERO).await;
-        let left: Vec<_> = std::fs::read_dir(self.scratch.path()).expect("readable").filter_map(Result::ok).collect();
-        assert!(left.iter().all(|entry| entry.file_name() == "turn"), "{left:?}");
-        assert_eq!(self.engine.snapshot().pdf.processes, 0, "no process is left");
-    }
+/// `None` without a browser.
+async fn start(change: impl FnOnce(&mut Config)) -> Option<Host<Pages>> {
+    let pages = Pages::open().await.expect("a site");
+    let at = pages.url("");
+    Host::start(pages, at, change).await
 }
 
 fn complete(rendered: &Rendered) -> bool {
@@ -62,10 +30,10 @@ fn complete(rendered: &Rendered) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_complete_when_it_has_settled() {
-    let Some(host) = Host::start(|_| {}).await else { return };
+    let Some(host) = start(|_| {}).await else { return };
     let mut incomplete = Vec::new();
     for (name, _) in pages::SETTLING.iter().chain(&[("streaming", "")]) {
-        let answer = host.render(name, RenderOptions::default()).await.expect(name);
+        let answer = host.answer(name, RenderOptions::default()).await.expect(name);
         let rendered = answer.rendered.expect("it was rendered");
         if !complete(&rendered) || rendered.settled.reason == SettleReason::Cap {
             incomplete.push((name, rendered.settled));
@@ -82,7 +50,7 @@ async fn every_page_is_complete_when_it_has_settled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn independent_actions_are_done_together_and_all_have_their_effect() {
-    let Some(host) = Host::start(|_| {}).await else { return };
+    let Some(host) = start(|_| {}).await else { return };
     let mut actions = Vec::new();
     for i in 1..=5 {
         actions.push(json!({"action": "click", "selector": format!("#b{i}")}));
@@ -102,7 +70,7 @@ async fn independent_actions_are_done_together_and_all_have_their_effect() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dependent_actions_are_done_in_order() {
-    let Some(host) = Host::start(|_| {}).await else { return };
+    let Some(host) = start(|_| {}).await else { return };
     let mut actions: Vec<_> = (1..=20).map(|i| json!({"action": "click", "selector": format!("#c{i}")})).collect();
     actions.push(json!({"action": "evaluate", "script": "window.steps"}));
     let rendered = host.act("chain", json!(actions)).await.expect("it is rendered");
@@ -112,7 +80,7 @@ async fn dependent_actions_are_done_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_moves_away_is_not_missed_and_nothing_else_is_hit() {
-    let Some(host) = Host::start(|_| {}).await else { return };
+    let Some(host) = start(|_| {}).await else { return };
     let actions = json!([
         {"action": "click", "selector": "#open"},
         {"action": "click", "selector": "#a"},
@@ -131,7 +99,7 @@ async fn what_moves_away_is_not_missed_and_nothing_else_is_hit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_kinds_of_elements_can_be_acted_upon() {
-    let Some(host) = Host::start(|_| {}).await else { return };
+    let Some(host) = start(|_| {}).await else { return };
     let actions = json!([
         {"action": "click", "selector": "text=Deep inside"},
         {"action": "fill", "selector": "role=textbox[name=\"Your name\"]", "text": "first"},
@@ -169,13 +137,13 @@ async fn all_kinds_of_elements_can_be_acted_upon() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_does_not_read_is_waited_for_until_its_deadline() {
-    let Some(host) = Host::start(|_| {}).await else { return };
+    let Some(host) = start(|_| {}).await else { return };
     // More of them than fit on the way to a caller.
     let takes: Vec<_> = (0..8).map(|at| json!({"action": "extract", "name": format!("take {at}")})).collect();
     let actions: Vec<Action> = serde_json::from_value(takes.into()).expect("they make sense");
     let within = Duration::from_secs(8);
     let options = RenderOptions { actions, ..RenderOptions::default() };
-    let request = Request::url(host.pages.url("parts")).rendered(RenderMode::Always, options).deadline(within);
+    let request = Request::url(host.url("parts")).rendered(RenderMode::Always, options).deadline(within);
     let mut reply = host.engine.extract(request);
     tokio::time::sleep(within + Duration::from_secs(3)).await;
     assert_eq!(host.engine.snapshot().requests, 0, "it is still at work");
@@ -191,7 +159,7 @@ async fn a_caller_that_does_not_read_is_waited_for_until_its_deadline() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_failure_has_its_name() {
-    let Some(host) = Host::start(|_| {}).await else { return };
+    let Some(host) = start(|_| {}).await else { return };
     let go_on = |mut action: serde_json::Value| {
         action["on_error"] = json!("continue");
         action["timeout_ms"] = json!(300);
@@ -238,13 +206,13 @@ async fn each_failure_has_its_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_after_a_failure_or_another_page_is_still_done() {
-    let Some(host) = Host::start(|_| {}).await else { return };
+    let Some(host) = start(|_| {}).await else { return };
     let actions = json!([
         {"action": "evaluate", "script": "history.pushState({}, '', '?view=2'), 'a' + String.fromCharCode(0xd83d)"},
         {"action": "back"},
         {"action": "click", "selector": "#box"},
         {"action": "wait", "selector": "((bad", "on_error": "continue", "timeout_ms": 300},
-        {"action": "navigate", "url": host.pages.url("parts") + "#end"},
+        {"action": "navigate", "url": host.url("parts") + "#end"},
         {"action": "evaluate", "script": "document.body.insertAdjacentHTML('beforeend', '<form action=/page/static><input id=q name=q></form>')"},
         {"action": "type", "selector": "#q", "text": "x"},
         {"action": "press", "key": "Enter"},
@@ -262,7 +230,7 @@ async fn what_comes_after_a_failure_or_another_page_is_still_done() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scrolling_until_no_more_brings_it_all() {
-    let Some(host) = Host::start(|_| {}).await else { return };
+    let Some(host) = start(|_| {}).await else { return };
     let rendered = host
         .act("scroll", json!([{"action": "scroll", "until_no_more": 50, "timeout_ms": 20000}]))
         .await
@@ -273,21 +241,21 @@ async fn scrolling_until_no_more_brings_it_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_pages_want_of_a_person_is_answered() {
-    let Some(host) = Host::start(|_| {}).await else { return };
-    let dialogs = *host.render("dialogs", RenderOptions::default()).await.expect("rendered").rendered.expect("rendered");
+    let Some(host) = start(|_| {}).await else { return };
+    let dialogs = host.render("dialogs", RenderOptions::default()).await.expect("rendered");
     let kinds: Vec<(&str, bool)> = dialogs.dialogs.iter().map(|dialog| (dialog.kind.as_str(), dialog.accepted)).collect();
     assert_eq!(kinds, [("confirm", false), ("prompt", false), ("alert", false)]);
     assert!(complete(&dialogs));
-    let popups = *host.render("popups", RenderOptions::default()).await.expect("rendered").rendered.expect("rendered");
-    assert_eq!(popups.popups, [host.pages.url("static"), host.pages.url("fetch")]);
-    let download = *host.render("download", RenderOptions::default()).await.expect("rendered").rendered.expect("rendered");
+    let popups = host.render("popups", RenderOptions::default()).await.expect("rendered");
+    assert_eq!(popups.popups, [host.url("static"), host.url("fetch")]);
+    let download = host.render("download", RenderOptions::default()).await.expect("rendered");
     assert!(complete(&download) && download.downloads.iter().any(|url| url.ends_with("/file")), "{:?}", download.downloads);
-    let blocked = *host.render("blocked", RenderOptions::default()).await.expect("rendered").rendered.expect("rendered");
+    let blocked = host.render("blocked", RenderOptions::default()).await.expect("rendered");
     assert!(blocked.html.contains("blocked"), "{}", blocked.html);
-    let worker = *host.render("service-worker", RenderOptions::default()).await.expect("rendered").rendered.expect("rendered");
+    let worker = host.render("service-worker", RenderOptions::default()).await.expect("rendered");
     assert!(complete(&worker));
     let error = host.engine.extract(
-        Request::url(format!("http://{}/file", host.pages.address())).rendered(RenderMode::Always, RenderOptions::default()),
+        Request::url(format!("http://{}/file", host.site.address())).rendered(RenderMode::Always, RenderOptions::default()),
     );
     assert_eq!(error.document().await.expect_err("it is a file").kind(), ErrorKind::Unsupported);
     host.stop().await;
@@ -299,7 +267,7 @@ async fn bad_pages_cost_themselves_and_nobody_else() {
         config.deadline = Duration::from_secs(6);
         config.browser.limits.page_memory = 128 << 20;
     };
-    let Some(host) = Host::start(change).await else { return };
+    let Some(host) = start(change).await else { return };
     let table = [
         ("hang", None),
         ("hang-at-once", None),
@@ -317,20 +285,20 @@ async fn bad_pages_cost_themselves_and_nobody_else() {
         // A script that leaves no time to be looked at ends by its own heap's limit, or by the deadline.
         let ended = page == "heap-hog" && matches!(kind, Some(ErrorKind::ExtractionFailed | ErrorKind::Deadline));
         assert!(kind == expected || ended, "{page}: {bad:?}");
-        assert!(complete(&good.expect("it is no fault of its own").rendered.expect("rendered")), "beside {page}");
+        assert!(complete(&good.expect("it is no fault of its own")), "beside {page}");
     }
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_browser_loses_no_page() {
-    let Some(host) = Host::start(|_| {}).await else { return };
+    let Some(host) = start(|_| {}).await else { return };
     host.render("static", RenderOptions::default()).await.expect("a browser is up");
     let (page, ()) = tokio::join!(host.render("slow-fetch", RenderOptions::default()), async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         signal(&host, Signal::KILL, |command| !command.contains("--type="));
     });
-    assert!(complete(&page.expect("it is rendered elsewhere").rendered.expect("rendered")));
+    assert!(complete(&page.expect("it is rendered elsewhere")));
     assert!(host.engine.snapshot().browser.fleet.expect("a fleet").started >= 2);
     host.stop().await;
 }
@@ -338,24 +306,24 @@ async fn a_killed_browser_loses_no_page() {
 /// Chromium replaces the process that loads, and tells nobody that it has to.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loader_that_ends_or_hangs_loses_no_page() {
-    let Some(host) = Host::start(|config| config.browser.limits.look = Duration::from_millis(300)).await else { return };
+    let Some(host) = start(|config| config.browser.limits.look = Duration::from_millis(300)).await else { return };
     host.render("static", RenderOptions::default()).await.expect("a browser is up");
     let loads = |command: &str| command.contains("--utility-sub-type=network");
     let (page, ()) = tokio::join!(host.render("slow-fetch", RenderOptions::default()), async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         signal(&host, Signal::KILL, loads);
     });
-    assert!(complete(&page.expect("it is rendered again").rendered.expect("rendered")));
+    assert!(complete(&page.expect("it is rendered again")));
     signal(&host, Signal::STOP, loads);
     let page = host.render("static", RenderOptions::default()).await.expect("another browser takes over");
-    assert!(complete(&page.rendered.expect("rendered")));
+    assert!(complete(&page));
     let retired = host.engine.snapshot().browser.fleet.expect("a fleet").retired;
     assert!(retired.iter().any(|(reason, _)| *reason == Retirement::Canary), "{retired:?}");
     host.stop().await;
 }
 
 /// Signals those processes of an engine's browsers that fit; these lead a group each, and are known by its scratch directory.
-fn signal(host: &Host, signal: Signal, fits: impl Fn(&str) -> bool) {
+fn signal(host: &Host<Pages>, signal: Signal, fits: impl Fn(&str) -> bool) {
     let scratch = host.scratch.path().to_string_lossy().into_owned();
     let read = |pid: i32, name: &str| {
         let bytes = std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
@@ -375,7 +343,7 @@ fn signal(host: &Host, signal: Signal, fits: impl Fn(&str) -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_as_they_were_asked_for() {
-    let Some(host) = Host::start(|_| {}).await else { return };
+    let Some(host) = start(|_| {}).await else { return };
     let cookie = |name: &str| serde_json::from_value(json!({"name": name, "value": "v"})).expect("a cookie");
     let options = RenderOptions {
         user_agent: Some("Somebody/1".to_owned()),
@@ -387,7 +355,7 @@ async fn requests_are_as_they_were_asked_for() {
         network: true,
         ..RenderOptions::default()
     };
-    let url = format!("http://{}/echo", host.pages.address());
+    let url = format!("http://{}/echo", host.site.address());
     let answer = host
         .engine
         .extract(Request::url(url).rendered(RenderMode::Always, RenderOptions { raw: true, ..options }))
@@ -410,19 +378,15 @@ async fn requests_are_as_they_were_asked_for() {
         timezone: Some("Asia/Tokyo".to_owned()),
         ..RenderOptions::default()
     };
-    let framed = host.render("foreign", framed).await.expect("rendered").rendered.expect("rendered").html;
+    let framed = host.render("foreign", framed).await.expect("rendered").html;
     for part in ["X-Extra: yes", "Asia/Tokyo", "de-CH"] {
         assert!(framed.contains(part), "{part} in {framed}");
     }
-    let plain = *host
-        .render("late-timer", RenderOptions { javascript: false, ..RenderOptions::default() })
-        .await
-        .expect("rendered")
-        .rendered
-        .expect("rendered");
+    let plain = host.render("late-timer", RenderOptions { javascript: false, ..RenderOptions::default() }).await;
+    let plain = plain.expect("rendered");
     assert!(!complete(&plain));
     let options = RenderOptions { console: true, ..RenderOptions::default() };
-    let console = host.render("console", options).await.expect("rendered").rendered.expect("rendered").console;
+    let console = host.render("console", options).await.expect("rendered").console;
     let levels: Vec<&str> = console.iter().map(|message| message.level.as_str()).collect();
     assert_eq!(levels, ["log", "error", "exception"], "{console:?}");
     let zone = RenderOptions { timezone: Some("Nowhere/Atlantis".to_owned()), ..RenderOptions::default() };

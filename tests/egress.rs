@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::header::LOCATION;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::response::Html;
 use axum::routing::get;
-use eventmesh::render::{RenderOptions, Wait};
+use eventmesh::render::{RenderOptions, Rendered, SettleReason, Wait};
 use eventmesh::{Config, EgressPolicy, Engine, Error, ErrorKind, RenderMode, Request, Resolver, Resolving};
 use tokio::net::TcpListener;
 
@@ -102,6 +102,40 @@ const PAGES: &[(&str, &str)] = &[
 /// These do not reach the canary from this page even where they may: they need a certificate, or the page to be secure.
 const WITHOUT_CONTROL: &[&str] = &["turn"];
 
+/// Ways for a service worker to do so by itself. Until all of it has been tried, it is not installed.
+const SERVICE_WORKERS: &[(&str, &str)] = &[
+    ("at once", "const tried = fetch('http://CANARY/x', {mode: 'no-cors'}).then(() => {}, () => {}); UNTIL"),
+    (
+        "when it is installed",
+        "const tried = new Promise(over => oninstall = () => fetch('http://CANARY/x', {mode: 'no-cors'}).then(over, over)); UNTIL",
+    ),
+    ("by a redirect", "const tried = fetch('/to-canary', {mode: 'no-cors'}).then(() => {}, () => {}); UNTIL"),
+    (
+        "by what it keeps",
+        "const tried = caches.open('x').then(cache => cache.add('http://CANARY/x')).then(() => {}, () => {}); UNTIL",
+    ),
+    (
+        "websocket",
+        "const tried = new Promise(over => { const socket = new WebSocket('ws://CANARY/x'); socket.onopen = socket.onerror = over }); UNTIL",
+    ),
+    ("script of another site", "importScripts('http://CANARY/x.js')"),
+];
+const UNTIL: &str = "addEventListener('install', event => event.waitUntil(tried))";
+/// Waits until its worker is there, or has failed for good.
+const INSTALLS: &str = "<script>navigator.serviceWorker.register('worker.js').then(() => navigator.serviceWorker.ready)\
+                        .then(() => {}, () => {}).then(() => window.tried = true)</script>";
+
+/// Answers what the pages of its scope ask for, with what the canary says. That it has taken them over may not be told.
+const BETWEEN: &str = "addEventListener('install', () => skipWaiting());\
+                       addEventListener('activate', event => event.waitUntil(clients.claim()));\
+                       addEventListener('fetch', event => {\
+                       if (event.request.url.includes('asked')) event.respondWith(fetch('http://CANARY/x', {mode: 'no-cors'}))})";
+const ASKS: &str = "<script>(async () => {\
+                    const taken = new Promise(over => { navigator.serviceWorker.oncontrollerchange = over; setTimeout(over, 1500) });\
+                    await navigator.serviceWorker.register('worker.js'); await navigator.serviceWorker.ready; await taken;\
+                    document.body.append(await (await fetch('asked')).text())\
+                    })().catch(error => document.body.append(error)).then(() => window.tried = true)</script>";
+
 async fn site(canary: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind((ALLOWED, 0)).await.expect("a port");
     let address = listener.local_addr().expect("it is bound");
@@ -123,6 +157,21 @@ async fn site(canary: SocketAddr) -> SocketAddr {
         let page = page.replace("CANARY", &canary.to_string()).replace("PORT", &canary.port().to_string());
         app = app
             .route(&format!("/page/{index}"), get(move || async move { Html(format!("<!doctype html><body>{page}<p>Hello")) }));
+    }
+    let between = ("", BETWEEN);
+    for (index, (_, worker)) in SERVICE_WORKERS.iter().chain([&between]).enumerate() {
+        let worker = worker.replace("UNTIL", UNTIL).replace("CANARY", &canary.to_string());
+        let page = if index < SERVICE_WORKERS.len() { INSTALLS } else { ASKS };
+        app = app
+            .route(
+                &format!("/service/{index}/page"),
+                get(move || async move { Html(format!("<!doctype html><body>{page}<p>Hello")) }),
+            )
+            .route(&format!("/service/{index}/asked"), get(|| async { "the site itself" }))
+            .route(
+                &format!("/service/{index}/worker.js"),
+                get(move || async move { ([(CONTENT_TYPE, "text/javascript")], worker) }),
+            );
     }
     tokio::spawn(async move { axum::serve(listener, app).await });
     address
@@ -259,6 +308,59 @@ async fn no_page_makes_its_browser_connect_elsewhere() {
         assert!(canary.heard() || WITHOUT_CONTROL.contains(name), "{name} does not even try");
     }
     assert!(strict.snapshot().egress.refused > 0);
+    strict.shutdown(Duration::ZERO).await;
+    lenient.shutdown(Duration::ZERO).await;
+}
+
+/// A page with a service worker, when its worker has tried what it tries.
+async fn tried(engine: &Engine, site: SocketAddr, index: usize) -> Rendered {
+    let wait = Wait::Function("window.tried".to_owned());
+    let options = RenderOptions { wait, settle_cap: Duration::from_secs(15), raw: true, ..RenderOptions::default() };
+    let request = Request::url(format!("http://{site}/service/{index}/page")).rendered(RenderMode::Always, options);
+    let answer = engine.extract(request).document().await.expect("the page itself is allowed");
+    let rendered = *answer.rendered.expect("it was rendered");
+    assert_eq!(rendered.settled.reason, SettleReason::Came, "its worker never comes to an end: {}", rendered.html);
+    rendered
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_service_worker_connects_elsewhere() {
+    let canary = Canary::open().await;
+    let site = site(canary.address).await;
+    let strict = engine(only_the_site(), None).await;
+    if let Some(missing) = strict.snapshot().browser.missing {
+        eprintln!("SKIPPED: {missing}");
+        return;
+    }
+    let lenient = engine(EgressPolicy::default().allowing_loopback(), None).await;
+    for (index, (name, _)) in SERVICE_WORKERS.iter().enumerate() {
+        let refused = strict.snapshot().egress.refused;
+        tried(&strict, site, index).await;
+        assert_eq!(canary.came(), 0, "{name} reached the canary");
+        assert!(strict.snapshot().egress.refused > refused, "{name} was not refused");
+        tried(&lenient, site, index).await;
+        assert!(canary.heard(), "{name} does not even try");
+    }
+    strict.shutdown(Duration::ZERO).await;
+    lenient.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_service_worker_comes_between_a_page_and_its_site() {
+    let canary = Canary::open().await;
+    let site = site(canary.address).await;
+    let strict = engine(only_the_site(), None).await;
+    if let Some(missing) = strict.snapshot().browser.missing {
+        eprintln!("SKIPPED: {missing}");
+        return;
+    }
+    // Not even where it might connect to whom it wants to.
+    let lenient = engine(EgressPolicy::default().allowing_loopback(), None).await;
+    for engine in [&strict, &lenient] {
+        let rendered = tried(engine, site, SERVICE_WORKERS.len()).await;
+        assert!(rendered.html.contains("the site itself"), "{}", rendered.html);
+        assert_eq!(canary.came(), 0, "a worker has answered");
+    }
     strict.shutdown(Duration::ZERO).await;
     lenient.shutdown(Duration::ZERO).await;
 }

@@ -1,53 +1,23 @@
 //! What actions hit, and what they say of it, with a real browser. Without one these tests are skipped, and say so.
 
-#![expect(clippy::expect_used, clippy::print_stderr, reason = "a test may fail, and one that is skipped says so")]
+#![expect(clippy::expect_used, reason = "a test may fail")]
 
+#[path = "browser/host.rs"]
+mod host;
 #[expect(unreachable_pub, reason = "it is public where it is a library")]
 #[path = "../chaos-tests/src/pages.rs"]
 mod pages;
 
-use std::time::Duration;
-
-use eventmesh::render::{Action, PictureFormat, RenderOptions, Rendered, Screenshot, SettleReason, Status, Wait};
-use eventmesh::{Config, Engine, Error, RenderMode, Request};
+use eventmesh::render::{PictureFormat, RenderOptions, Rendered, Screenshot, SettleReason, Status, Wait};
+use host::Host;
 use pages::Pages;
 use serde_json::{Value, json};
 
-struct Host {
-    engine: Engine,
-    pages: Pages,
-    _scratch: tempfile::TempDir,
-}
-
-impl Host {
-    /// `None` without a browser.
-    async fn start() -> Option<Self> {
-        let scratch = tempfile::tempdir().expect("a directory");
-        std::fs::set_permissions(scratch.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).expect("it is ours");
-        let mut config = Config { scratch: Some(scratch.path().to_owned()), ..Config::default() };
-        config.browser.program = Some(env!("CARGO_BIN_EXE_eventmesh").into());
-        config.egress.policy = config.egress.policy.allowing_loopback();
-        let engine = Engine::builder().config(config).start().await.expect("it starts");
-        if let Some(missing) = engine.snapshot().browser.missing {
-            eprintln!("SKIPPED: {missing}");
-            return None;
-        }
-        Some(Self { engine, pages: Pages::open().await.expect("a site"), _scratch: scratch })
-    }
-
-    async fn render(&self, page: &str, options: RenderOptions) -> Result<Rendered, Error> {
-        let request = Request::url(self.pages.url(page)).rendered(RenderMode::Always, RenderOptions { raw: true, ..options });
-        Ok(*self.engine.extract(request).document().await?.rendered.expect("it was rendered"))
-    }
-
-    async fn act(&self, page: &str, actions: Value) -> Result<Rendered, Error> {
-        let actions: Vec<Action> = serde_json::from_value(actions).expect("they make sense");
-        self.render(page, RenderOptions { actions, ..RenderOptions::default() }).await
-    }
-
-    async fn stop(self) {
-        self.engine.shutdown(Duration::ZERO).await;
-    }
+/// `None` without a browser.
+async fn start() -> Option<Host<Pages>> {
+    let pages = Pages::open().await.expect("a site");
+    let at = pages.url("");
+    Host::start(pages, at, |_| {}).await
 }
 
 /// The same, but what fails is told, and soon.
@@ -73,7 +43,7 @@ fn size(png: &[u8]) -> (u32, u32) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_else_is_hit_whatever_is_done() {
-    let Some(host) = Host::start().await else { return };
+    let Some(host) = start().await else { return };
     let actions = [
         json!({"action": "click", "selector": "#under", "button": "right"}),
         json!({"action": "click", "selector": "#under", "button": "middle"}),
@@ -105,7 +75,7 @@ async fn nothing_else_is_hit_whatever_is_done() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_scrolls_within_and_what_lies_under_a_header_is_reached() {
-    let Some(host) = Host::start().await else { return };
+    let Some(host) = start().await else { return };
     let actions = json!([
         {"action": "click", "selector": "#deep"},
         {"action": "evaluate", "script": "(box.scrollTop = 0, window.deeps)"},
@@ -136,7 +106,7 @@ async fn what_scrolls_within_and_what_lies_under_a_header_is_reached() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_picture_of_nothing_is_a_failure_of_its_own() {
-    let Some(host) = Host::start().await else { return };
+    let Some(host) = start().await else { return };
     let actions = json!([
         told(json!({"action": "screenshot", "selector": "#nowhere"})),
         {"action": "screenshot", "selector": "#set"},
@@ -153,7 +123,7 @@ async fn a_picture_of_nothing_is_a_failure_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frame_is_acted_upon_wherever_it_lies() {
-    let Some(host) = Host::start().await else { return };
+    let Some(host) = start().await else { return };
     for frame in ["#own", "#other"] {
         let actions = [
             json!({"action": "click", "selector": "#last"}),
@@ -181,7 +151,7 @@ async fn a_frame_is_acted_upon_wherever_it_lies() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_action_has_a_time_of_its_own() {
-    let Some(host) = Host::start().await else { return };
+    let Some(host) = start().await else { return };
     let actions = json!([
         {"action": "click", "selector": "#go"},
         {"action": "click", "selector": "#late"},
@@ -200,7 +170,7 @@ async fn each_action_has_a_time_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_other_actions_do_what_they_say() {
-    let Some(host) = Host::start().await else { return };
+    let Some(host) = start().await else { return };
     let actions = json!([
         {"action": "double_click", "selector": "#twice"},
         {"action": "click", "selector": "#fast", "fast": true},
@@ -230,8 +200,8 @@ async fn the_other_actions_do_what_they_say() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_waited_for_as_was_asked() {
-    let Some(host) = Host::start().await else { return };
-    let data = format!("{}/data", host.pages.address());
+    let Some(host) = start().await else { return };
+    let data = format!("{}/data", host.site.address());
     let table = [
         ("late-timer", Wait::Selector("#done".to_owned())),
         ("late-timer", Wait::Function("document.getElementById('done')".to_owned())),
@@ -248,7 +218,7 @@ async fn pages_are_waited_for_as_was_asked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_are_of_what_was_asked_for() {
-    let Some(host) = Host::start().await else { return };
+    let Some(host) = start().await else { return };
     let picture = async |screenshot: Screenshot| {
         let options = RenderOptions { screenshot: Some(screenshot), ..RenderOptions::default() };
         let rendered = host.render("far", options).await.expect("it is rendered");

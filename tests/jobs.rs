@@ -9,6 +9,8 @@ mod daemon;
 mod hooks;
 #[path = "jobs/limits.rs"]
 mod limits;
+#[path = "jobs/site.rs"]
+mod site;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,10 +24,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Html;
 use axum::routing::{get as route, post};
 use base64::Engine as _;
-use daemon::{Daemon, Lines, ask, call, check, events, expect, figures, follow, get, site, until};
+use daemon::{Daemon, Lines, ask, call, check, events, expect, figures, follow, get, until};
 use hooks::hmac;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use site::site;
 
 const NDJSON: (&str, &str) = ("accept", "application/x-ndjson");
 const LATER: (&str, &str) = ("prefer", "respond-async");

@@ -1,17 +1,24 @@
 //! What a rendered page may not do, by itself or by its workers. Without a browser these tests are skipped, and say so.
 
-#![expect(clippy::expect_used, clippy::print_stderr, reason = "a test may fail, and one that is skipped says so")]
+#![expect(clippy::expect_used, reason = "a test may fail")]
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+#[path = "browser/host.rs"]
+#[expect(dead_code, reason = "the tests of actions need more of it")]
+mod host;
+#[path = "jobs/site.rs"]
+#[expect(dead_code, reason = "the tests of jobs need more of it")]
+mod site;
+
 use std::time::Duration;
 
-use eventmesh::actors::spawn_named;
-use eventmesh::render::{RenderOptions, Rendered, Wait};
-use eventmesh::{Config, Engine, Error, ErrorKind, RenderMode, Request};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::AbortHandle;
+use axum::Router;
+use axum::http::Uri;
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, SET_COOKIE};
+use axum::response::{IntoResponse, Response};
+use eventmesh::render::{RenderOptions, Wait};
+use eventmesh::{Config, ErrorKind};
+use host::Host;
+use site::{Hits, site};
 
 /// What it says is found in the page.
 const SHOW: &str = "<script>const show=(text)=>document.body.append(text+' ');const work=(path)=>{const w=new Worker(path);\
@@ -56,120 +63,55 @@ fn answer(path: &str) -> (&'static str, String) {
     }
 }
 
-/// A site that takes note of what it is asked for.
-struct Site {
-    address: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
-    door: AbortHandle,
+async fn visit(uri: Uri) -> Response {
+    let (kind, body) = answer(uri.path());
+    let head = [
+        (CONTENT_TYPE, kind),
+        (CACHE_CONTROL, "max-age=7"),
+        (ETAG, "\"x\""),
+        (SET_COOKIE, "a=b"),
+        // Who asks twice comes twice.
+        (CONNECTION, "close"),
+    ];
+    (head, body).into_response()
 }
 
-impl Site {
-    async fn open() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let door = spawn_named("site", {
-            let asked = Arc::clone(&asked);
-            async move {
-                while let Ok((socket, _)) = listener.accept().await {
-                    let asked = Arc::clone(&asked);
-                    spawn_named("visitor", async move { drop(visit(socket, &asked).await) });
-                }
-            }
-        });
-        Self { address, asked, door: door.abort_handle() }
-    }
-
-    fn asked(&self, part: &str) -> usize {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|target| target.contains(part)).count()
-    }
+/// `None` without a browser.
+async fn start(change: impl FnOnce(&mut Config)) -> Option<Host<Hits>> {
+    let (at, hits) = site(Router::new().fallback(visit)).await;
+    Host::start(hits, at, change).await
 }
 
-impl Drop for Site {
-    fn drop(&mut self) {
-        self.door.abort();
-    }
+/// How often the site was asked for what has this in its name.
+fn asked(host: &Host<Hits>, part: &str) -> usize {
+    host.site.each().iter().filter(|(target, _)| target.contains(part)).map(|(_, times)| times).sum()
 }
 
-async fn visit(mut socket: TcpStream, asked: &Mutex<Vec<String>>) -> std::io::Result<()> {
-    let mut request = Vec::new();
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-        if request.len() > 64 << 10 || socket.read_buf(&mut request).await? == 0 {
-            return Ok(());
-        }
-    }
-    let request = String::from_utf8_lossy(&request).into_owned();
-    let target = request.split(' ').nth(1).unwrap_or("/").to_owned();
-    let path = target.split('?').next().unwrap_or_default().to_owned();
-    asked.lock().unwrap_or_else(PoisonError::into_inner).push(target);
-    let (kind, body) = answer(&path);
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: max-age=7\r\nETag: \"x\"\r\n\
-         Set-Cookie: a=b\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    socket.write_all(head.as_bytes()).await?;
-    socket.write_all(body.as_bytes()).await?;
-    socket.shutdown().await
+/// A page that is to be ended for what it takes, long before it is done.
+async fn refused(host: &Host<Hits>, page: &str) -> String {
+    let error = host.render(page, waiting(Wait::Time(Duration::from_secs(8)))).await.expect_err(page);
+    assert_eq!(error.kind(), ErrorKind::ResourceLimit, "{page}: {error}");
+    error.to_string()
 }
 
-struct Host {
-    engine: Engine,
-    site: Site,
-    _scratch: tempfile::TempDir,
-}
-
-impl Host {
-    /// `None` without a browser.
-    async fn start(change: impl FnOnce(&mut Config)) -> Option<Self> {
-        let scratch = tempfile::tempdir().expect("a directory");
-        std::fs::set_permissions(scratch.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).expect("it is ours");
-        let mut config = Config { scratch: Some(scratch.path().to_owned()), ..Config::default() };
-        config.browser.program = Some(env!("CARGO_BIN_EXE_eventmesh").into());
-        config.egress.policy = config.egress.policy.allowing_loopback();
-        change(&mut config);
-        let engine = Engine::builder().config(config).start().await.expect("it starts");
-        if let Some(missing) = engine.snapshot().browser.missing {
-            eprintln!("SKIPPED: {missing}");
-            return None;
-        }
-        Some(Self { engine, site: Site::open().await, _scratch: scratch })
-    }
-
-    async fn render(&self, page: &str, options: RenderOptions) -> Result<Rendered, Error> {
-        let options = RenderOptions { raw: true, settle_cap: Duration::from_secs(8), ..options };
-        let request = Request::url(format!("http://{}{page}", self.site.address)).rendered(RenderMode::Always, options);
-        let answer = self.engine.extract(request).document().await?;
-        Ok(*answer.rendered.expect("it was rendered"))
-    }
-
-    /// A page that is to be ended for what it takes, long before it is done.
-    async fn refused(&self, page: &str) -> String {
-        let options = RenderOptions { wait: Wait::Time(Duration::from_secs(8)), ..RenderOptions::default() };
-        let error = self.render(page, options).await.expect_err(page);
-        assert_eq!(error.kind(), ErrorKind::ResourceLimit, "{page}: {error}");
-        error.to_string()
-    }
-
-    async fn stop(self) {
-        self.engine.shutdown(Duration::ZERO).await;
-    }
+fn waiting(wait: Wait) -> RenderOptions {
+    RenderOptions { wait, settle_cap: Duration::from_secs(8), ..RenderOptions::default() }
 }
 
 /// Until the page shows this.
 fn shows(text: &str) -> RenderOptions {
-    RenderOptions { wait: Wait::Function(format!("document.body.innerText.includes('{text}')")), ..RenderOptions::default() }
+    waiting(Wait::Function(format!("document.body.innerText.includes('{text}')")))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_workers_load_is_what_the_page_loads() {
     let change = |config: &mut Config| (config.browser.limits.bytes, config.browser.limits.requests) = (8 << 20, 50);
-    let Some(host) = Host::start(change).await else { return };
+    let Some(host) = start(change).await else { return };
     for (page, what) in [("/loads", "8 MiB"), ("/serves", "8 MiB"), ("/asks", "50 requests")] {
-        let before = host.site.asked("/big");
-        let why = host.refused(page).await;
+        let before = asked(&host, "/big");
+        let why = refused(&host, page).await;
         assert!(why.contains(what), "{page}: {why}");
-        assert!(host.site.asked("/big") - before < 40, "{page} was let finish");
+        assert!(asked(&host, "/big") - before < 40, "{page} was let finish");
     }
     // What no page hears of does not run.
     let shown = host.render("/shared", shows("shared-")).await.expect("it is rendered").html;
@@ -179,39 +121,39 @@ async fn what_workers_load_is_what_the_page_loads() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_out_is_left_out_for_workers() {
-    let Some(host) = Host::start(|_| {}).await else { return };
+    let Some(host) = start(|_| {}).await else { return };
     let options = RenderOptions { block: vec!["*://*:*/tracker*".to_owned()], ..shows("inner-") };
     let rendered = host.render("/tracked", options).await.expect("it is rendered");
     assert!(rendered.html.contains("inner-blocked"), "{}", rendered.html);
-    assert_eq!(host.site.asked("/tracker"), 0);
+    assert_eq!(asked(&host, "/tracker"), 0);
     let rendered = host.render("/tracked", shows("inner-")).await.expect("it is rendered");
     assert!(rendered.html.contains("inner-loaded"), "{}", rendered.html);
-    assert_eq!(host.site.asked("/tracker"), 2);
+    assert_eq!(asked(&host, "/tracker"), 2);
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_workers_hold_is_what_the_page_holds() {
-    let Some(host) = Host::start(|config| config.browser.limits.page_memory = 64 << 20).await else { return };
-    let why = host.refused("/hogs").await;
+    let Some(host) = start(|config| config.browser.limits.page_memory = 64 << 20).await else { return };
+    let why = refused(&host, "/hogs").await;
     assert!(why.contains("64 MiB are allowed"), "{why}");
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_has_only_so_many_workers() {
-    let Some(host) = Host::start(|_| {}).await else { return };
-    let why = host.refused("/crowd").await;
+    let Some(host) = start(|_| {}).await else { return };
+    let why = refused(&host, "/crowd").await;
     assert!(why.contains("more than 50 workers"), "{why}");
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_is_too_busy_to_be_asked_is_seen_from_outside() {
-    let Some(host) = Host::start(|config| config.browser.limits.page_memory = 64 << 20).await else { return };
+    let Some(host) = start(|config| config.browser.limits.page_memory = 64 << 20).await else { return };
     // A worker may have said what it holds before it got busy.
     for (page, allowed) in [("/busy", "256 MiB are allowed"), ("/busy-worker", "MiB are allowed")] {
-        let why = host.refused(page).await;
+        let why = refused(&host, page).await;
         assert!(why.contains(allowed), "{page}: {why}");
     }
     let rendered = host.render("/may", shows("done")).await.expect("the next page is rendered");
@@ -221,7 +163,7 @@ async fn a_page_that_is_too_busy_to_be_asked_is_seen_from_outside() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_may_nothing_and_says_how_long_it_is_good() {
-    let Some(host) = Host::start(|_| {}).await else { return };
+    let Some(host) = start(|_| {}).await else { return };
     let rendered = host.render("/may", shows("done")).await.expect("it is rendered");
     for name in ["geolocation", "notifications", "camera", "microphone", "clipboard-read", "clipboard-write", "midi"] {
         assert!(rendered.html.contains(&format!("{name}=denied")), "{name}: {}", rendered.html);

@@ -11,11 +11,11 @@ use hyper::header::{CONTENT_TYPE, HeaderMap};
 use serde::de::DeserializeOwned;
 
 use super::Api;
+use super::arrival::{Arrival, QUIET, WHOLE, is_stalled};
 use super::aside::aside;
 use super::body::{ExtractBody, ScreenshotBody, json};
 use super::problem::{HttpFailure, Problem};
-use super::room::{Place, Placed, is_no_room};
-use super::steady::{QUIET, Steady, WHOLE, is_stalled};
+use super::room::{Place, is_no_room};
 use crate::error::{Error, ErrorKind};
 
 /// A body that has come in whole, and the room that it takes.
@@ -109,7 +109,7 @@ fn no_room() -> Problem {
 
 /// All of a body, whatever its `Content-Length` says.
 async fn whole(request: Request, limit: usize, place: &Place) -> Result<Bytes, Problem> {
-    match Limited::new(Placed::new(Steady::new(request.into_body()), place.clone(), limit), limit).collect().await {
+    match Limited::new(Arrival::new(request.into_body(), place.clone(), limit), limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
         Err(error) if is_stalled(&*error) => Err(stalled()),
@@ -133,7 +133,7 @@ async fn form<T: FromSource>(request: Request, limit: usize, place: &Place) -> R
     };
     // All of its parts together are held to the same limit as any body.
     let (parts, body) = request.into_parts();
-    let body = axum::body::Body::new(Limited::new(Placed::new(Steady::new(body), place.clone(), limit), limit));
+    let body = axum::body::Body::new(Limited::new(Arrival::new(body, place.clone(), limit), limit));
     let mut request = Request::from_parts(parts, body);
     // The framework's own limit is far below that.
     DefaultBodyLimit::disable().apply(&mut request);

@@ -400,7 +400,10 @@ pub(crate) struct Told(pub(crate) &'static str);
 
 #[cfg(test)]
 mod tests {
+    use eventmesh_extractors::browser::Doing as Rendering;
+
     use super::*;
+    use crate::pipeline::Doing;
 
     #[test]
     fn whoever_is_sent_away_is_told_when_to_come_back() {
@@ -417,16 +420,24 @@ mod tests {
     #[test]
     fn a_deadline_says_what_was_under_way() {
         let table = [
-            ("being fetched, by somebody else", "fetch"),
-            ("waiting for its turn at the host", "fetch"),
-            ("waiting for a worker", "pool"),
-            ("waiting for a browser", "pool"),
-            ("being extracted", "extract"),
-            ("being loaded", "extract"),
+            (Doing::LookingUp, "being looked up", "fetch"),
+            (Doing::Fetching, "being fetched", "fetch"),
+            (Doing::FetchingByAnother, "being fetched, by somebody else", "fetch"),
+            (Doing::AwaitingTurn, "waiting for its turn at the host", "fetch"),
+            (Doing::AwaitingWorker, "waiting for a worker", "pool"),
+            (Doing::Rendering(Rendering::AwaitingBrowser), "waiting for a browser", "pool"),
+            (Doing::Rendering(Rendering::Opening), "opening a page", "extract"),
+            (Doing::Rendering(Rendering::Loading), "being loaded", "extract"),
+            (Doing::Rendering(Rendering::AwaitingPage), "waiting for the page", "extract"),
+            (Doing::Rendering(Rendering::Drawing), "being drawn", "extract"),
+            (Doing::Extracting, "being extracted", "extract"),
+            (Doing::Reading, "being read", "extract"),
+            (Doing::AwaitingCaller, "waiting for its caller to take what had been read", "extract"),
         ];
-        for (doing, stage) in table {
-            let problem = Problem::from(Error::new(ErrorKind::Deadline, doing).during(During::doing(doing)));
-            assert_eq!(serde_json::to_value(&problem).expect("it is JSON")["stage"], stage, "{doing}");
+        for (doing, told, stage) in table {
+            assert_eq!(doing.to_string(), told);
+            let problem = Problem::from(Error::new(ErrorKind::Deadline, told).during(doing.part()));
+            assert_eq!(serde_json::to_value(&problem).expect("it is JSON")["stage"], stage, "{told}");
         }
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
 use super::time::Time;
-use super::{Made, make};
+use super::{Doing, Made, make};
 use crate::admission::Permit;
 use crate::cache::{
     Answer, Content, Directives, Failure, Fetched, Freshness, FreshnessPolicy, Key, ResponseHead, Unanswered, UnixTime,
@@ -84,7 +84,7 @@ pub(super) async fn extract(
         }
     };
     let asked = cache.get_or_fetch(plan.key, &plan.directives, UnixTime::now(), fetch);
-    let answer = timeout_at(time.deadline(), asked).await.map_err(|_| time.late("being fetched, by somebody else"))?;
+    let answer = timeout_at(time.deadline(), asked).await.map_err(|_| time.late(Doing::FetchingByAnother))?;
     let answer = match answer {
         Ok(answer) => answer,
         Err(Unanswered::Failed(error)) => return Err((*error).clone()),

@@ -6,7 +6,7 @@ use eventmesh_actors::{LeaseError, RunError};
 use eventmesh_extractors::wasm::PageError;
 use tracing::Span;
 
-use super::Late;
+use super::{Doing, Late};
 use crate::error::{Error, ErrorKind};
 
 /// What came of a stage, whose span says so if it is a failure.
@@ -26,7 +26,7 @@ pub(super) fn failure<E: StdError + Send + Sync + 'static>(
 ) -> Error {
     match error {
         RunError::Lease(error) => refused(error, late),
-        RunError::Deadline { .. } => late("being extracted"),
+        RunError::Deadline { .. } => late(Doing::Extracting),
         RunError::Job(error) | RunError::Worker(error) => of_job(error, late),
         RunError::Stalled { .. } => {
             Error::new(ErrorKind::ExtractionFailed, "the extraction stopped making progress and was cancelled").caused_by(error)
@@ -55,7 +55,7 @@ fn refused(error: LeaseError, late: &Late<'_>) -> Error {
         LeaseError::TooLarge { .. } => {
             Error::new(ErrorKind::TooLarge, "the page is larger than the pool may hold").caused_by(error)
         }
-        LeaseError::Deadline { .. } => late("waiting for a worker"),
+        LeaseError::Deadline { .. } => late(Doing::AwaitingWorker),
         LeaseError::Unavailable { retry_after, .. } => {
             let delay = *retry_after;
             Error::new(ErrorKind::Unavailable, "the workers are down after repeated failures").retry_after(delay).caused_by(error)
@@ -66,7 +66,7 @@ fn refused(error: LeaseError, late: &Late<'_>) -> Error {
 
 pub(super) fn page_failure(error: PageError, late: &Late<'_>) -> Error {
     match &error {
-        PageError::Deadline { .. } => late("being extracted"),
+        PageError::Deadline { .. } => late(Doing::Extracting),
         PageError::Memory { limit } => {
             let message = format!("the page needs more than {} MiB to be extracted, the limit for one page", limit >> 20);
             Error::new(ErrorKind::ResourceLimit, message).caused_by(error)

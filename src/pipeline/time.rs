@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::{During, Error, ErrorKind};
+use super::Doing;
+use crate::error::{Error, ErrorKind};
 use crate::reply::{Chunk, ReplySender};
-
-/// What a request is at whose caller does not read.
-pub(super) const UNTAKEN: &str = "waiting for its caller to take what had been read";
 
 /// When a request came, and the time that it has.
 #[derive(Clone, Copy, Debug)]
@@ -22,20 +20,21 @@ impl Time {
         self.began + self.within
     }
 
-    pub(super) fn late(&self, doing: &str) -> Error {
+    pub(super) fn late(&self, doing: Doing) -> Error {
         let message = format!("the request was not done within {:?}, it was still {doing}", self.within);
-        Error::new(ErrorKind::Deadline, message).during(During::doing(doing))
+        Error::new(ErrorKind::Deadline, message).during(doing.part())
     }
 
     /// Hands a chunk on. A caller that does not take what it asked for has until its deadline, too.
     pub(super) async fn hand(&self, reply: &ReplySender, chunk: Chunk) -> Result<(), Error> {
-        timeout_at(self.deadline(), reply.send(chunk)).await.map_err(|_| self.late(UNTAKEN))
+        timeout_at(self.deadline(), reply.send(chunk)).await.map_err(|_| self.late(Doing::AwaitingCaller))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::During;
     use crate::reply::Reply;
 
     #[tokio::test(start_paused = true)]
@@ -51,6 +50,8 @@ mod tests {
             assert!(handed < 100, "nothing holds it back");
         };
         assert_eq!(error.kind(), ErrorKind::Deadline, "{error}");
+        let told = "the request was not done within 2s, it was still waiting for its caller to take what had been read";
+        assert_eq!((error.to_string().as_str(), error.part()), (told, Some(During::Extract)));
         let took = time.began.elapsed();
         assert!(time.within <= took && took < time.within * 2, "{took:?}");
         assert!(matches!(reader.next().await, Some(Chunk::Picture(_))));

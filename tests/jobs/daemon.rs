@@ -1,17 +1,11 @@
-//! A real daemon in a process of its own, a client for it, and a site that counts who asks for what.
+//! A real daemon in a process of its own, and a client for it.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -220,39 +214,4 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut()
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("{what} has not come");
-}
-
-/// Who has asked a site for what.
-#[derive(Clone, Default)]
-pub struct Hits(Arc<Mutex<HashMap<String, usize>>>);
-
-impl Hits {
-    pub fn of(&self, path: &str) -> usize {
-        self.0.lock().expect("whole").get(path).copied().unwrap_or(0)
-    }
-
-    pub fn all(&self) -> usize {
-        self.0.lock().expect("whole").values().sum()
-    }
-
-    pub fn each(&self) -> HashMap<String, usize> {
-        self.0.lock().expect("whole").clone()
-    }
-}
-
-async fn count(State(hits): State<Hits>, request: Request<Body>, next: Next) -> Response {
-    let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-    *hits.0.lock().expect("whole").entry(path).or_default() += 1;
-    next.run(request).await
-}
-
-/// A site that is served until the test ends; its address.
-pub async fn site(router: Router) -> (String, Hits) {
-    let hits = Hits::default();
-    let router = router.layer(from_fn_with_state(hits.clone(), count));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = format!("http://{}", listener.local_addr().expect("an address"));
-    #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    (address, hits)
 }

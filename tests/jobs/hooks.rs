@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::daemon::site;
+use super::site::site;
 
 /// What webhooks are signed with here.
 const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";

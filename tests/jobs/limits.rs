@@ -12,8 +12,9 @@ use axum::routing::get as route;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::daemon::{Answer, Daemon, Lines, call, events, follow, get, site, until};
+use super::daemon::{Answer, Daemon, Lines, call, events, follow, get, until};
 use super::hooks::{next, receiver, webhook};
+use super::site::site;
 use super::{LATER, NDJSON, page, text};
 
 /// A daemon with settings.

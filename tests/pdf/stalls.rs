@@ -1,13 +1,19 @@
 //! Processes that stop in the middle of a document: what its reader is told, and who reads the next one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use eventmesh::actors::NodeDetail;
-use eventmesh::{Chunk, Error, ErrorKind, Request};
+use eventmesh::actors::process::ProcessHost;
+use eventmesh::actors::{
+    Bus, ChildSpec, Demand, NodeDetail, Pool, PoolSpec, ProcessList, RunError, Shutdown, SupervisorSpec, Tree,
+};
+use eventmesh::{Chunk, Error, ErrorKind, PdfLimits, Request};
+use eventmesh_extractors::pdf::{PdfError, PdfJob, PdfLibrary, PdfOutput, PdfProgram, PdfSpec, PdfTask, PdfWorker};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Host, make};
+use super::{Host, SAYS_HELLO, make};
 
 /// No document here has to be done before this is over.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -87,4 +93,73 @@ async fn a_process_that_has_used_up_its_processor_time_is_told_apart() {
     host.assert_well().await;
     host.assert_unharmed();
     host.stop().await;
+}
+
+/// The text of a document's pages, read by a worker of `pool`.
+async fn read(pool: &Pool<PdfWorker>) -> Result<String, RunError<PdfError>> {
+    let document: bytes::Bytes = make::pdf(&[SAYS_HELLO]).into();
+    let deadline = Instant::now() + DEADLINE;
+    // There is room for all of it.
+    let (out, mut found) = mpsc::channel(8);
+    let sent = Arc::default();
+    let job = || PdfJob {
+        document: document.clone(),
+        task: PdfTask::Extract { images: false },
+        password: None,
+        deadline,
+        out: out.clone(),
+        sent: Arc::clone(&sent),
+    };
+    pool.run(Demand::new(document.len() as u64, deadline), job).await?;
+    let mut text = String::new();
+    while let Ok(output) = found.try_recv() {
+        match output {
+            PdfOutput::Page(page) => text.push_str(&page.text),
+            PdfOutput::Opened(_) | PdfOutput::Picture(_) => {}
+        }
+    }
+    Ok(text)
+}
+
+/// A process that takes a document and then says nothing, not even that it is open.
+#[tokio::test]
+async fn a_document_that_is_never_opened_is_given_up_and_the_next_one_is_read() {
+    let patience = Duration::from_secs(2);
+    let scratch = tempfile::tempdir().expect("a directory");
+    let host = ProcessHost::open(scratch.path()).expect("a host");
+    let library = PdfLibrary::find(None).expect("`./x setup` installs libpdfium").path;
+    let program = PdfProgram::At(env!("CARGO_BIN_EXE_eventmesh").into());
+    let spec = PdfSpec::new(program, library, host.clone(), PdfLimits::default());
+    // As it is everywhere, but sooner.
+    let mut hang = PdfSpec::hang_policy();
+    let opening = hang.phases.iter_mut().find(|phase| phase.name == "open").expect("opening is a phase of its own");
+    let usual = opening.budget.replace(patience).expect("opening does not have all the time there is");
+    assert!(usual < Duration::from_secs(30), "a reader waits for {usual:?}");
+    let bus = Bus::new(1024);
+    let pool = Pool::new(PoolSpec { hang, ..PoolSpec::new("pdf", 1) }, spec, bus.clone());
+    let root = SupervisorSpec::new("root").child(ChildSpec::pool(&pool).shutdown(Shutdown::Within(Duration::from_secs(5))));
+    let tree = Tree::start(root, bus).await.expect("it starts");
+    assert_eq!(read(&pool).await.expect("it is read"), "Hello");
+
+    let frozen = host.pids();
+    assert_eq!(frozen.len(), 1, "it waits for the next document");
+    for pid in &frozen {
+        let pid = Pid::from_raw(i32::try_from(*pid).expect("a number")).expect("a process");
+        kill_process(pid, Signal::STOP).expect("it is there");
+    }
+    let began = Instant::now();
+    let result = read(&pool).await;
+    assert!(matches!(result, Err(RunError::Stalled { .. })), "{result:?}");
+    let took = began.elapsed();
+    assert!(patience <= took && took < DEADLINE / 3, "{took:?}");
+
+    assert_eq!(read(&pool).await.expect("another process reads it"), "Hello");
+    let ended = async {
+        while host.pids().contains(&frozen[0]) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), ended).await.expect("the one that was frozen is ended");
+    tree.shutdown(Duration::from_secs(5)).await;
+    timeout(Duration::from_secs(10), host.close()).await.expect("no process is left");
 }

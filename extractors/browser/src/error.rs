@@ -1,5 +1,6 @@
 //! Why a page was not rendered.
 
+use std::fmt;
 use std::time::Duration;
 
 use eventmesh_actors::process::ProcessError;
@@ -75,7 +76,7 @@ pub enum RenderError {
     #[error("it was not done by its deadline, it was still {doing}")]
     Deadline {
         /// What it was at.
-        doing: &'static str,
+        doing: Doing,
     },
     /// An action failed, and was not to be passed over.
     #[error("action {} ({name}) failed: {why}", index + 1)]
@@ -90,6 +91,57 @@ pub enum RenderError {
     /// The protocol went wrong.
     #[error("the page could not be talked to")]
     Protocol(#[source] CdpError),
+}
+
+/// What takes time on the way of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Doing {
+    /// No browser is up yet.
+    AwaitingBrowser,
+    /// It gets a page of its own in the browser.
+    Opening,
+    /// It is on its way from the site.
+    Loading,
+    /// It is there, and not yet as it was waited for.
+    AwaitingPage,
+    /// A frame is not there yet.
+    AwaitingFrame,
+    /// All of that, as far as nothing more is known.
+    Rendering,
+    /// Actions are performed.
+    Acting,
+    /// An action that waits for a time.
+    Idling,
+    /// An action that drags.
+    Dragging,
+    /// An action has sent it elsewhere.
+    Leaving,
+    /// A picture is made of it.
+    Drawing,
+    /// A PDF is made of it.
+    Printing,
+    /// Its HTML is taken.
+    Writing,
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AwaitingBrowser => "waiting for a browser",
+            Self::Opening => "opening a page",
+            Self::Loading => "being loaded",
+            Self::AwaitingPage => "waiting for the page",
+            Self::AwaitingFrame => "waiting for a frame",
+            Self::Rendering => "being rendered",
+            Self::Acting => "performing actions",
+            Self::Idling => "waiting",
+            Self::Dragging => "dragging",
+            Self::Leaving => "going elsewhere",
+            Self::Drawing => "being drawn",
+            Self::Printing => "being printed",
+            Self::Writing => "being written down",
+        })
+    }
 }
 
 impl From<CdpError> for RenderError {

@@ -20,7 +20,7 @@ use eventmesh_actors::{Backoff, BackoffSpec, ServiceContext, is_shortage, spawn_
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::error::RenderError;
+use crate::error::{Doing, RenderError};
 use crate::instance::{Browser, BrowserLease};
 use crate::page::Page;
 use crate::spec::{BrowserSpec, SandboxPolicy};
@@ -168,7 +168,7 @@ impl Fleet {
             }
             match timeout_at(deadline.min(Instant::now() + UP), current.changed()).await {
                 Err(_) if Instant::now() < deadline => {}
-                Err(_) => return Err(RenderError::Deadline { doing: "waiting for a browser" }),
+                Err(_) => return Err(RenderError::Deadline { doing: Doing::AwaitingBrowser }),
                 // The sender lives in `self`.
                 Ok(_) => {}
             }
@@ -195,7 +195,7 @@ impl Fleet {
                 drop(lease);
                 timeout_at(deadline, current.changed())
                     .await
-                    .map_err(|_| RenderError::Deadline { doing: "waiting for a browser" })?
+                    .map_err(|_| RenderError::Deadline { doing: Doing::AwaitingBrowser })?
                     .ok();
             }
         }

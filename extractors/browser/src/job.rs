@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::actions::Performer;
 use crate::blocklist;
 use crate::cdp::CdpError;
-use crate::error::RenderError;
+use crate::error::{Doing, RenderError};
 use crate::page::settle::settle;
 use crate::page::state::Awaited;
 use crate::page::{Page, Served, Wishes, block, settled};
@@ -100,7 +100,7 @@ async fn steps(page: &Page, request: &RenderRequest, deadline: Instant, progress
     // What the actions need is made while the page is waited for.
     let prepared = async {
         if !request.options.actions.is_empty() {
-            let parsed = page.until(cap, "being loaded", |state| (state.parsed && state.world().is_some()).then_some(())).await;
+            let parsed = page.until(cap, Doing::Loading, |state| (state.parsed && state.world().is_some()).then_some(())).await;
             // A page that goes elsewhere meanwhile has them made again.
             if parsed.is_ok() {
                 let _ = page.world(&page.frame).await;
@@ -112,7 +112,7 @@ async fn steps(page: &Page, request: &RenderRequest, deadline: Instant, progress
     let loaded = Instant::now();
     let settled = Settled { ms: u64::try_from((loaded - began).as_millis()).unwrap_or(u64::MAX), ..settled };
     if settled.reason == SettleReason::Cap && deadline <= Instant::now() {
-        return Err(RenderError::Deadline { doing: "waiting for the page" });
+        return Err(RenderError::Deadline { doing: Doing::AwaitingPage });
     }
     progress.beat();
 
@@ -302,8 +302,8 @@ pub(crate) async fn go(page: &Page, url: &str, deadline: Instant) -> Result<(), 
         biased;
         answer = answer.get() => answer?,
         // A page that was sent away with a dialog, or that is too much, is not waited for.
-        trouble = page.until(deadline, "being loaded", |_| None::<()>) => {
-            return Err(trouble.err().unwrap_or(RenderError::Deadline { doing: "being loaded" }));
+        trouble = page.until(deadline, Doing::Loading, |_| None::<()>) => {
+            return Err(trouble.err().unwrap_or(RenderError::Deadline { doing: Doing::Loading }));
         }
     };
     if let Some(why) = answer.error_text.filter(|why| !why.is_empty()) {
@@ -392,7 +392,7 @@ pub(crate) async fn picture(
         capture.clip = Some(Clip { x, y, width: width.max(1.0), height: height.max(1.0), scale: 1.0 });
         capture.capture_beyond_viewport = Some(true);
     }
-    let answer = page.session.call(&capture, left(deadline)).await.map_err(late("being drawn"))?;
+    let answer = page.session.call(&capture, left(deadline)).await.map_err(late(Doing::Drawing))?;
     decode(answer.data.as_ref())
 }
 
@@ -404,11 +404,11 @@ async fn print(page: &Page, deadline: Instant) -> Result<Vec<u8>, RenderError> {
         generate_tagged_pdf: Some(true),
         ..PrintToPdfParams::default()
     };
-    let answer = page.session.call(&print, left(deadline)).await.map_err(late("being printed"))?;
+    let answer = page.session.call(&print, left(deadline)).await.map_err(late(Doing::Printing))?;
     decode(answer.data.as_ref())
 }
 
-fn late(doing: &'static str) -> impl Fn(CdpError) -> RenderError {
+fn late(doing: Doing) -> impl Fn(CdpError) -> RenderError {
     move |error| match error {
         CdpError::Deadline { .. } => RenderError::Deadline { doing },
         CdpError::Gone
@@ -500,7 +500,7 @@ async fn written(
                 .await
                 .map(text)
                 .map_err(|error| match error {
-                    ScriptError::Cdp(error) => late("being written down")(error),
+                    ScriptError::Cdp(error) => late(Doing::Writing)(error),
                     ScriptError::Thrown(_) | ScriptError::WorldGone => error.into(),
                 })
         }

@@ -19,7 +19,7 @@ mod yields;
 pub use actions::{Action, Button, Edge, File, OnError, Outcome, State, Status, What, schema};
 pub use cdp::CdpError;
 pub use chromium::{CHROMIUM_VARIABLE, Chromium, ChromiumMissing, Found};
-pub use error::RenderError;
+pub use error::{Doing, RenderError};
 pub use fleet::{Fleet, FleetSnapshot, Retirement};
 pub use launcher::{LAUNCHER_ARGUMENT, launch};
 pub use request::{

@@ -40,7 +40,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::blocklist;
 use crate::cdp::{CdpError, Event, Events, Session};
-use crate::error::RenderError;
+use crate::error::{Doing, RenderError};
 use crate::instance::{Browser, BrowserLease};
 use crate::request::Dialog;
 use crate::script;
@@ -200,7 +200,7 @@ impl Page {
     pub(crate) async fn until<T>(
         &self,
         deadline: Instant,
-        doing: &'static str,
+        doing: Doing,
         mut look: impl FnMut(&PageState) -> Option<T>,
     ) -> Result<T, RenderError> {
         let mut states = self.shared.state.subscribe();

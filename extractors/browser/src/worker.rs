@@ -6,7 +6,7 @@ use std::time::Duration;
 use eventmesh_actors::{ChildId, Failure, Interrupt, Progress, Usage, Worker, spawn_named};
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::RenderError;
+use crate::error::{Doing, RenderError};
 use crate::fleet::{Fleet, Spare};
 use crate::job;
 use crate::page::Page;
@@ -67,13 +67,13 @@ impl Worker for BrowserWorker {
                         continue;
                     }
                     Ok(Err(error)) => return Err(Failure::Job(error)),
-                    Err(_) => return Err(Failure::Job(RenderError::Deadline { doing: "opening a page" })),
+                    Err(_) => return Err(Failure::Job(RenderError::Deadline { doing: Doing::Opening })),
                 },
             };
             let opened = began.elapsed();
             let rendered = match timeout_at(job.deadline, job::render(&page, &job.request, job.deadline, progress)).await {
                 Ok(rendered) => rendered,
-                Err(_) => Err(RenderError::Deadline { doing: "being rendered" }),
+                Err(_) => Err(RenderError::Deadline { doing: Doing::Rendering }),
             };
             self.last = page.memory_seen();
             let sound = page.is_sound();

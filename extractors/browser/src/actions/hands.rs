@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::plan::{self, Input, Op};
 use super::{Action, OnError, Outcome, Status, What};
 use crate::cdp::Session;
-use crate::error::RenderError;
+use crate::error::{Doing, RenderError};
 use crate::page::Page;
 use crate::page::frames::literal;
 use crate::request::{Extract, Picture, RenderRequest};
@@ -245,7 +245,7 @@ impl<'p> Performer<'p> {
                     continue;
                 }
                 Err(ScriptError::Cdp(error)) if error.is_final() => return Err(self.page.trouble()),
-                Err(ScriptError::Cdp(_)) => return Err(RenderError::Deadline { doing: "performing actions" }),
+                Err(ScriptError::Cdp(_)) => return Err(RenderError::Deadline { doing: Doing::Acting }),
             };
             if let (Some(before), Some(come)) = (&before, &told.before) {
                 let batch = (before.inputs.len() > 1).then(|| {
@@ -426,7 +426,7 @@ impl<'p> Performer<'p> {
     async fn arrive(&mut self) -> Result<(), RenderError> {
         self.page.forget_worlds();
         let parsed = |state: &crate::page::state::PageState| (state.parsed && state.world().is_some()).then_some(());
-        self.page.until(self.deadline, "going elsewhere", parsed).await
+        self.page.until(self.deadline, Doing::Leaving, parsed).await
     }
 
     /// After something that may lead elsewhere: if it does, waits until it is there.
@@ -441,7 +441,7 @@ impl<'p> Performer<'p> {
             let arrived = |state: &crate::page::state::PageState| {
                 (state.parsed && state.world().is_some() && state.waits_since().is_none()).then_some(())
             };
-            self.page.until(self.deadline, "going elsewhere", arrived).await?;
+            self.page.until(self.deadline, Doing::Leaving, arrived).await?;
         }
         Ok(())
     }
@@ -460,7 +460,7 @@ impl<'p> Performer<'p> {
     async fn stage(&self, action: &Action) -> Result<Result<Stage, Outcome>, RenderError> {
         let deadline = self.until(action);
         let began = Instant::now();
-        self.page.until(self.deadline, "performing actions", |state| state.world().is_some().then_some(())).await?;
+        self.page.until(self.deadline, Doing::Acting, |state| state.world().is_some().then_some(())).await?;
         let mut turn = 0;
         let (frame, offset, view, room) = 'path: loop {
             let mut frame = self.page.frame.clone();

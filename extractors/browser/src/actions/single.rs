@@ -18,7 +18,7 @@ use super::input::Hand;
 use super::{Come, Performer, Stage, TRIES, text, within};
 use crate::actions::{Action, File, Outcome, Status, What};
 use crate::cdp::CdpError;
-use crate::error::RenderError;
+use crate::error::{Doing, RenderError};
 use crate::job::{self, Area};
 use crate::page::frames::literal;
 use crate::page::settle::{function_true, settle};
@@ -56,7 +56,7 @@ impl Performer<'_> {
             What::Upload { selector, files } => self.upload(action, selector, files).await?,
             What::Wait { time_ms: Some(millis), .. } => {
                 let end = (Instant::now() + Duration::from_millis((*millis).into())).min(self.deadline);
-                match self.page.until(end, "waiting", |_| None::<()>).await {
+                match self.page.until(end, Doing::Idling, |_| None::<()>).await {
                     Ok(()) | Err(RenderError::Deadline { .. }) => OK,
                     Err(error) => return Err(error),
                 }
@@ -375,7 +375,7 @@ impl Performer<'_> {
         // What the page has begun to drag is the browser's to tell of, and it may take a moment: without it, the page would be left
         // in the middle of it.
         let data = if answer["begun"] == true {
-            match self.page.until(deadline, "dragging", |state| state.drag.clone()).await {
+            match self.page.until(deadline, Doing::Dragging, |state| state.drag.clone()).await {
                 Ok(data) => Some(data),
                 // Released all the same, so that the page is not left with it.
                 Err(RenderError::Deadline { .. }) => None,
@@ -450,7 +450,7 @@ impl Performer<'_> {
     /// Waits until the document is there that was asked for.
     async fn there(&mut self, deadline: Instant) -> Result<Said, RenderError> {
         let parsed = |state: &crate::page::state::PageState| (state.parsed && state.world().is_some()).then_some(());
-        match self.page.until(deadline, "going elsewhere", parsed).await {
+        match self.page.until(deadline, Doing::Leaving, parsed).await {
             Ok(()) => Ok(OK),
             Err(RenderError::Deadline { .. }) if deadline < self.deadline => Ok((Status::TimedOut, None)),
             Err(error) => Err(error),

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::Page;
 use crate::cdp::Session;
-use crate::error::RenderError;
+use crate::error::{Doing, RenderError};
 use crate::script::{self, ScriptError};
 
 /// Where the inside of a frame lies in the one around it.
@@ -62,7 +62,7 @@ impl Page {
             .map_err(|error| RenderError::Request(format!("the page does not say where its frame is: {error}")))?;
         let inner = inner.inner().clone();
         let there = self
-            .until(deadline, "waiting for a frame", |state| state.worlds.iter().any(|world| world.frame == inner).then_some(()));
+            .until(deadline, Doing::AwaitingFrame, |state| state.worlds.iter().any(|world| world.frame == inner).then_some(()));
         match there.await {
             Ok(()) => Ok(Some((inner.clone(), place))),
             Err(RenderError::Deadline { .. }) => Ok(None),

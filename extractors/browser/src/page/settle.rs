@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Page;
 use super::state::{PageState, World};
-use crate::error::RenderError;
+use crate::error::{Doing, RenderError};
 use crate::request::{SettleReason, Wait};
 use crate::script::{self, ScriptError};
 
@@ -43,7 +43,7 @@ pub(crate) async fn settle(page: &Page, wait: &Wait, scripts: bool, cap: Instant
     }
 }
 
-const WAITING: &str = "waiting for the page";
+const WAITING: Doing = Doing::AwaitingPage;
 
 fn left(cap: Instant) -> Duration {
     cap.saturating_duration_since(Instant::now())
