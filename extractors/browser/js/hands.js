@@ -283,7 +283,8 @@
   const advance = (fits) => {
     const op = batch.ops.find((other) => other.index > (batch.at?.index ?? -1) && !other.page && !other.outcome && fits(other));
     if (op) {
-      if (batch.at) batch.at.ended ||= performance.now();
+      // Until then the page was at what the one before has brought about.
+      if (batch.at) batch.at.ended = performance.now();
       due(op.index);
       batch.at = op;
     }
@@ -323,13 +324,11 @@
       if (now.at?.inserts && !focused(now.at)) getSelection()?.removeAllRanges();
     }
     if (event.type === 'keyup') now.keyUps++;
-    // After whatever follows it in the same breath, such as the click.
+    // Once all has come, and after whatever follows it in the same breath, such as the click.
     if (['mouseup', 'keyup', 'input'].includes(event.type)) {
-      const op = now.at;
-      later(() => {
-        if (op && op === now.at) op.ended = performance.now();
-        settle(now);
-      });
+      const ended = () => { if (now.at) now.at.ended = performance.now(); };
+      ended();
+      if (now.ups >= now.expectedUps && now.keyUps >= now.expectedKeyUps) later(() => { ended(); settle(now); });
     }
     if (now.halted) return stop();
     if (event.type === 'pointerdown' || (event.type === 'mousedown' && !now.pointer)) {
@@ -369,11 +368,8 @@
       op.inserted = true;
     }
   };
-  const channel = new MessageChannel();
-  const laters = [];
-  channel.port1.onmessage = () => laters.shift()?.();
   // After the page's own listeners, and before anything that waits for time.
-  const later = (work) => { laters.push(work); channel.port2.postMessage(0); };
+  const later = (work) => { scheduler.postTask(work, { priority: 'user-blocking' }); };
   for (const name of ['pointerdown', 'mousedown', 'pointerup', 'mouseup', 'click', 'dblclick', 'auxclick', 'contextmenu', 'keydown', 'keypress', 'keyup', 'beforeinput', 'input']) {
     addEventListener(name, heard, true);
   }
@@ -660,5 +656,16 @@
     return { ...look(), moved: true };
   };
   const first = (selector) => find(selector);
+  // What is compiled in a page of nothing has not to be compiled in the page that comes after it.
+  if (top === self && location.href === 'about:blank' && !document.body?.firstChild) {
+    const kinds = [{ kind: 'click', presses: 1 }, { kind: 'type', presses: 1, keys: 1, edits: true }, { kind: 'scroll', page: true }, { kind: 'wait', page: true }];
+    for (const op of kinds.map((kind) => ({ ...kind, selector: 'body' }))) {
+      look(op, false);
+      leads(op);
+      test(op);
+      place(document.body, true);
+    }
+    until(() => true, 0);
+  }
   globalThis.hands = Object.freeze({ step, over, wait, box, aim, reach, frame, first, dragged, scrollUntilNoMore });
 })()

@@ -180,6 +180,13 @@ impl Fleet {
         Page::open(self.lease(deadline).await?, self.inner.spec.limits).await
     }
 
+    /// The same for whoever comes later: nothing of it is still to come.
+    pub(crate) async fn spare(&self, deadline: Instant) -> Result<Page, RenderError> {
+        let page = self.page(deadline).await?;
+        page.ready().await?;
+        Ok(page)
+    }
+
     /// Waits until the browser in use brings a page of nothing: for whoever has just lost one in it.
     pub(crate) async fn trusted(&self, deadline: Instant) -> Result<(), RenderError> {
         loop {
@@ -425,7 +432,7 @@ impl Fleet {
             spawn_named("spare page", async move {
                 let within = page.limits.call;
                 page.close().await;
-                if let Ok(page) = fleet.page(Instant::now() + within).await {
+                if let Ok(page) = fleet.spare(Instant::now() + within).await {
                     let before = place.lock().unwrap_or_else(PoisonError::into_inner).replace(page);
                     drop(before);
                 }

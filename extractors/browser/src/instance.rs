@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use chromiumoxide_cdp::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
 use chromiumoxide_cdp::cdp::browser_protocol::page::CrashParams;
+use chromiumoxide_cdp::cdp::browser_protocol::storage::GetCookiesParams;
 use chromiumoxide_cdp::cdp::browser_protocol::target::{
     CloseTargetParams, CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams, SetDiscoverTargetsParams,
     TargetId,
@@ -20,7 +21,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::cdp::{Connection, Event, Session};
+use crate::cdp::{CdpError, Connection, Event, Session};
 use crate::error::RenderError;
 use crate::launcher::LAUNCHER_ARGUMENT;
 use crate::spec::{ARGUMENTS, BrowserSpec, LauncherProgram, through};
@@ -47,6 +48,8 @@ pub(crate) struct Browser {
     said: LastWords,
     /// The process that loads, and how many of its kind have ended.
     network: Mutex<(Option<u32>, u64)>,
+    /// A context that was made with the browser itself, for whoever is first to need one.
+    first: Mutex<Option<String>>,
     leases: watch::Sender<usize>,
 }
 
@@ -84,8 +87,19 @@ impl Browser {
         let socket = process.take_socket().ok_or_else(|| start("it has no socket".to_owned()))?;
         let connection = Connection::open(socket).map_err(|error| start(error.to_string()))?;
         let said = LastWords::of(process.take_stderr(), SAID);
-        let version = match connection.browser().call(&GetVersionParams::default(), spec.limits.start).await {
-            Ok(version) => version.product,
+        // All at once: whoever has it started waits for its first page, and each of these takes a moment of a busy start.
+        let mut batch = connection.browser().batch();
+        let version = batch.add(&GetVersionParams::default());
+        let discover = batch.add(&SetDiscoverTargetsParams::new(true));
+        let context = batch.add(&separate());
+        let answered = async {
+            batch.send().await?;
+            let version = version.within(spec.limits.start).await?;
+            discover.within(spec.limits.call).await?;
+            Ok::<_, CdpError>((version, context.within(spec.limits.call).await?))
+        };
+        let (version, context) = match answered.await {
+            Ok((version, context)) => (version.product, context.browser_context_id.inner().clone()),
             Err(error) => {
                 // What it says comes a moment after it has closed its pipes.
                 drop(connection);
@@ -109,6 +123,7 @@ impl Browser {
             process: Mutex::new(Some(process)),
             said,
             network: Mutex::default(),
+            first: Mutex::new(Some(context)),
             leases: watch::Sender::new(0),
         });
         let mut events = browser.connection.events();
@@ -123,7 +138,6 @@ impl Browser {
             }
             drop(connection);
         });
-        browser.session().call(&SetDiscoverTargetsParams::new(true), spec.limits.call).await?;
         Ok(browser)
     }
 
@@ -170,9 +184,18 @@ impl Browser {
     pub(crate) async fn context(self: &Arc<Self>, within: Duration) -> Result<(Context, String), RenderError> {
         self.pages.fetch_add(1, Ordering::Relaxed);
         let root = self.session();
-        let create = CreateBrowserContextParams { dispose_on_detach: Some(true), ..CreateBrowserContextParams::default() };
-        let context = root.call(&create, within).await?.browser_context_id;
-        let context = Context { browser: Arc::clone(self), id: context.inner().clone(), kept: false };
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let id = match first {
+            Some(first) => {
+                // Whatever loads for it is made while its page comes up, and nobody waits for the answer.
+                let mut batch = root.batch();
+                drop(batch.add(&GetCookiesParams { browser_context_id: Some(BrowserContextId::from(first.clone())) }));
+                batch.send().await?;
+                first
+            }
+            None => root.call(&separate(), within).await?.browser_context_id.inner().clone(),
+        };
+        let context = Context { browser: Arc::clone(self), id, kept: false };
         let mut target = CreateTargetParams::new("about:blank");
         target.browser_context_id = Some(BrowserContextId::from(context.id.clone()));
         target.width = Some(1280);
@@ -318,6 +341,11 @@ impl Drop for BrowserLease {
     fn drop(&mut self) {
         self.browser.leases.send_modify(|leases| *leases = leases.saturating_sub(1));
     }
+}
+
+/// A context that has nothing in common with others.
+fn separate() -> CreateBrowserContextParams {
+    CreateBrowserContextParams { dispose_on_detach: Some(true), ..CreateBrowserContextParams::default() }
 }
 
 fn process(spec: &BrowserSpec, sandboxed: bool) -> ProcessSpec {

@@ -1,5 +1,6 @@
 //! One rendering, from a page that is ready to what has come of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -19,6 +20,7 @@ use chromiumoxide_cdp::cdp::browser_protocol::page::{
 };
 use chromiumoxide_cdp::cdp::js_protocol::runtime::{CallArgument, CallFunctionOnParams};
 use eventmesh_actors::Progress;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::actions::Performer;
@@ -48,7 +50,9 @@ pub(crate) async fn render(
     deadline: Instant,
     progress: &Progress,
 ) -> Result<Rendered, RenderError> {
-    let (ends, loads) = page.browser().network_ends();
+    // Where that is not known yet, all processes of the machine are looked at, which takes as long as a page does.
+    let browser = Arc::clone(page.browser());
+    let before = spawn_blocking(move || browser.network_ends());
     let rendered = tokio::select! {
         biased;
         rendered = steps(page, request, deadline, progress) => rendered,
@@ -56,8 +60,13 @@ pub(crate) async fn render(
     };
     // What failed may have failed because of us.
     let failed = page.shared.state.borrow().broken || matches!(rendered, Err(RenderError::Load { .. }));
-    if failed && (!loads || page.browser().network_ends().0 != ends) {
-        return Err(RenderError::NetworkGone);
+    if failed && let Ok((ends, loads)) = before.await {
+        let (ends_now, loads_now) = page.browser().network_ends();
+        // A browser's first one is waited for by whatever needs it.
+        let missing = if ends == 0 { !loads_now } else { !loads };
+        if missing || ends_now != ends {
+            return Err(RenderError::NetworkGone);
+        }
     }
     rendered
 }
@@ -96,10 +105,14 @@ async fn steps(page: &Page, request: &RenderRequest, deadline: Instant, progress
     let began = Instant::now();
     prepare(page, request).await?;
     let cap = deadline.min(began + request.options.settle_cap);
+    let acts = !request.options.actions.is_empty();
+    if acts {
+        page.warm().await?;
+    }
     let url = navigate(page, request, deadline).await?;
     // What the actions need is made while the page is waited for.
     let prepared = async {
-        if !request.options.actions.is_empty() {
+        if acts {
             let parsed = page.until(cap, Doing::Loading, |state| (state.parsed && state.world().is_some()).then_some(())).await;
             // A page that goes elsewhere meanwhile has them made again.
             if parsed.is_ok() {

@@ -8,6 +8,7 @@ pub(crate) mod state;
 mod wishes;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,10 +104,11 @@ pub(crate) struct Page {
     born: Instant,
     /// The most that its scripts were seen to hold.
     held: AtomicU64,
+    known: Known,
 }
 
 impl Page {
-    /// A page with the defaults in place, ready to the last, its process included.
+    /// A page with the defaults in place.
     pub(crate) async fn open(lease: BrowserLease, limits: BrowserLimits) -> Result<Self, RenderError> {
         let browser = Arc::clone(&lease.browser);
         let (context, target) = browser.context(limits.call).await?;
@@ -139,6 +141,7 @@ impl Page {
             uploads: Mutex::default(),
             born: Instant::now(),
             held: AtomicU64::new(0),
+            known: Known::default(),
         };
         page.shared.listen(Arc::clone(&browser), session, 0, events);
         page.set_up().await?;
@@ -160,14 +163,21 @@ impl Page {
         waits.push(settled(batch.add_to(&root, &Permissions::none(&self.context)), self.limits.call));
         waits.push(settled(batch.add(&SetBypassServiceWorkerParams::new(true)), self.limits.call));
         waits.push(settled(batch.add(&block(blocklist::DEFAULT.iter().copied())), self.limits.call));
-        // A request of its own says which process shows it, and that process is there once it has been answered.
-        waits.push(settled(
-            batch.add(&script::call("fetch('data:,').then((answer) => answer.text())".to_owned(), None)),
-            self.limits.call,
-        ));
+        let own = batch.add(&script::call(format!("fetch('{}').then((answer) => answer.text())", state::OWN), None));
+        self.known.0.lock().unwrap_or_else(PoisonError::into_inner).replace(settled(own, self.limits.call));
         batch.send().await?;
         for wait in waits {
             wait.await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until it is ready to the last: until all that it needs of its process has been there once. Who is in a hurry goes
+    /// without.
+    pub(crate) async fn ready(&self) -> Result<(), RenderError> {
+        let known = self.known.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(known) = known {
+            known.await?;
         }
         Ok(())
     }
@@ -251,15 +261,28 @@ impl Page {
             state.worlds.iter().rev().find(|world| world.frame == frame).map_or((0, 0), |world| (world.session, world.id))
         };
         let session = self.session_at(index).ok_or(RenderError::Crashed)?;
-        let mut create = CreateIsolatedWorldParams::new(FrameId::new(frame));
-        create.world_name = Some("eventmesh".to_owned());
-        let world = *session.call(&create, self.limits.call).await?.execution_context_id.inner();
+        let world = self.create(&session, frame).await?;
         script::evaluate(&session, script::HANDS.to_owned(), Some(world), self.limits.call).await.map_err(RenderError::from)?;
         self.worlds
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(frame.to_owned(), Own { session: index, id: world, beside });
         Ok((session, world))
+    }
+
+    /// A world of our own with nothing in it yet.
+    async fn create(&self, session: &Session, frame: &str) -> Result<i64, CdpError> {
+        let mut create = CreateIsolatedWorldParams::new(FrameId::new(frame));
+        create.world_name = Some("eventmesh".to_owned());
+        Ok(*session.call(&create, self.limits.call).await?.execution_context_id.inner())
+    }
+
+    /// Has our tools compiled while the page is on its way. Nobody waits for it, and they are made anew in what comes.
+    pub(crate) async fn warm(&self) -> Result<(), RenderError> {
+        let world = self.create(&self.session, &self.frame).await?;
+        let mut batch = self.session.batch();
+        drop(batch.add(&script::call(script::HANDS.to_owned(), Some(world))));
+        Ok(batch.send().await?)
     }
 
     /// The worlds of our own are gone with their documents.
@@ -337,6 +360,16 @@ pub(crate) fn block<'p>(patterns: impl Iterator<Item = &'p str>) -> SetBlockedUr
 }
 
 type Wait = std::pin::Pin<Box<dyn Future<Output = Result<(), CdpError>> + Send>>;
+
+/// The answer to a page's first request, until somebody waits for it.
+#[derive(Default)]
+struct Known(Mutex<Option<Wait>>);
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Known")
+    }
+}
 
 /// The end of a call whose answer says nothing.
 pub(crate) fn settled<C: Command + 'static>(pending: crate::cdp::Pending<C>, within: Duration) -> Wait

@@ -144,7 +144,7 @@ impl BrowserWorker {
                 fleet.suspect();
             }
             // Nobody is told of a failure: the next job opens its own page, and is told then.
-            if let Ok(page) = fleet.page(Instant::now() + within).await {
+            if let Ok(page) = fleet.spare(Instant::now() + within).await {
                 match spare.upgrade() {
                     Some(spare) => {
                         let before = spare.lock().unwrap_or_else(PoisonError::into_inner).replace(page);

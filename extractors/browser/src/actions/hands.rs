@@ -336,17 +336,19 @@ impl<'p> Performer<'p> {
         let question = format!("hands.step({ops}, {}, {}, {turn})", within.as_millis(), literal(at.view));
         let mut batch = self.page.session.batch();
         let mut acknowledged = Vec::new();
+        // The question goes first: it is put while the page is at the inputs, and answered as soon as it has heard the last of them.
+        let answer = batch.add_to(&at.session, &script::call(question, Some(at.world)));
         for (input, place) in before.iter().flat_map(|taken| &taken.inputs) {
             let place = place.map(|(x, y)| (x + at.offset.0, y + at.offset.1));
             input::write(&mut batch, &mut acknowledged, input, place);
         }
-        let answer = batch.add_to(&at.session, &script::call(question, Some(at.world)));
         batch.send().await?;
         let answer = script::value(answer, (before_within + within + Duration::from_secs(5)).min(self.left()));
         tokio::pin!(answer);
         let any = !acknowledged.is_empty();
         let done = async {
-            for acknowledgement in acknowledged {
+            // The last one comes last, mostly, and this is awoken but once.
+            for acknowledgement in acknowledged.into_iter().rev() {
                 // One that is not taken has not hit anything, and the page says so.
                 let _ = acknowledgement.await;
             }

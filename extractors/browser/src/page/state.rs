@@ -23,6 +23,9 @@ const CONTEXTS: usize = 500;
 /// Processes of a page that are known; those that were heard of last.
 const PROCESSES: usize = 16;
 
+/// What a page is made to ask for, so that it is known which process shows it. That is no request of the page's.
+pub(crate) const OWN: &str = "data:,own";
+
 /// The session of any worker, which has none of the page's worlds in it.
 pub(crate) const WORKER: usize = usize::MAX;
 
@@ -95,6 +98,8 @@ pub(crate) struct PageState {
     pub(crate) awaited: Option<Awaited>,
     /// The processes that show it or have shown it, the last one last, as the requests tell that they make.
     pub(crate) pids: Vec<u32>,
+    /// The request for [`OWN`].
+    own: Option<String>,
     /// A request has failed that was not left out on purpose.
     pub(crate) broken: bool,
     /// What it has been given up for.
@@ -360,6 +365,10 @@ impl PageState {
 
     fn asks(&mut self, request: Request, worker: bool, now: Instant, (most, _): (u32, u64)) {
         self.comes_from(&request.request_id);
+        if request.request.url == OWN {
+            self.own = Some(request.request_id);
+            return;
+        }
         let main = request.frame_id == self.frame && request.r#type == "Document" && request.request_id == request.loader_id;
         if main {
             self.version += 1;
@@ -435,6 +444,9 @@ impl PageState {
     }
 
     fn ends(&mut self, ended: Ended) {
+        if self.own.as_ref() == Some(&ended.request_id) {
+            return;
+        }
         // What comes from memory is no matter of the network.
         let loaded = self.open.get(&ended.request_id).is_none_or(|open| open.kind != "Memory");
         self.broken |= loaded && ended.error_text.is_some() && ended.blocked_reason.is_none();
