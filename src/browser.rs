@@ -90,6 +90,7 @@ impl Browsers {
         }
         let fleet = Fleet::new(spec, host);
         let pool = PoolSpec {
+            reserved: config.reserved,
             max_waiting: config.max_requests,
             max_bytes: browser.max_bytes,
             // What a page does to its renderer is no fault of the place that it had; poison is what costs workers.

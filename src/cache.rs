@@ -179,17 +179,15 @@ impl<E> Cache<E> {
 
     /// A fetch for one caller, whatever is stored.
     fn alone(&self, why: Forward, now: UnixTime, fetched: Fetched<E>) -> Result<Answer<E>, Unanswered<E>> {
+        let way = Way::Forward { why, status: None, stored: false, collapsed: false };
         match fetched {
             Fetched::Document { body, freshness } => {
                 let entry = Entry { content: Content::Document, freshness: Arc::new(freshness), body };
-                Ok(Answer::of(&entry, Way::Forward { why, status: None, stored: false, collapsed: false }, None, now))
+                Ok(Answer::of(&entry, way, None, now))
             }
-            Fetched::Makeshift { body, at } => {
-                let way = Way::Forward { why, status: None, stored: false, collapsed: false };
-                Ok(Answer::of(&makeshift(body, at), way, None, now))
-            }
-            Fetched::NotModified(_) => Err(Unanswered::NothingToConfirm),
-            Fetched::Failed { error, .. } => Err(Unanswered::Failed(Arc::new(error))),
+            Fetched::Makeshift { body, at } => Ok(Answer::of(&makeshift(body, at), way, None, now)),
+            Fetched::NotModified(_) => Err(Unanswered::NothingToConfirm { status: CacheStatus::empty(way) }),
+            Fetched::Failed { error, .. } => Err(Unanswered::Failed { error: Arc::new(error), status: CacheStatus::empty(way) }),
         }
     }
 
@@ -261,10 +259,10 @@ impl<E> Cache<E> {
                     (Some(entry), _) => Ok(Answer::of(&entry, forwarded(None, false), None, now)),
                     // What another caller got is not for this one. All that waited go on at once.
                     (None, Some(fetch)) => self.alone(why, now, fetch(None).await),
-                    (None, None) => Err(Unanswered::NothingToConfirm),
+                    (None, None) => Err(Unanswered::NothingToConfirm { status: CacheStatus::empty(forwarded(None, false)) }),
                 }
             }
-            Landed::Failed { failure, error } => {
+            Landed::Failed { failure, error, stored } => {
                 let stale = found.as_ref().map(|(entry, _)| entry).filter(|entry| entry.content == Content::Document);
                 match stale.filter(|stale| on_error(Some(&stale.freshness), directives, now, failure)) {
                     Some(stale) => {
@@ -274,13 +272,13 @@ impl<E> Cache<E> {
                     None => {
                         let outcome = if collapsed { Outcome::Coalesced } else { Outcome::Miss };
                         self.0.counters.count(Tier::Source, outcome);
-                        Err(Unanswered::Failed(error))
+                        Err(Unanswered::Failed { error, status: CacheStatus::empty(forwarded(None, stored)) })
                     }
                 }
             }
             Landed::NothingToConfirm => {
                 self.0.counters.count(Tier::Source, Outcome::Miss);
-                Err(Unanswered::NothingToConfirm)
+                Err(Unanswered::NothingToConfirm { status: CacheStatus::empty(forwarded(Some(304), false)) })
             }
         }
     }
@@ -301,17 +299,18 @@ impl<E> Cache<E> {
                 None => return (Landed::NothingToConfirm, None),
             },
             Fetched::Failed { failure, error, keep } => {
+                let mut stored = false;
                 if failure.is_kept() {
                     match keep.filter(|(_, freshness)| freshness.storable) {
                         Some((body, freshness)) => {
                             let entry = Entry { content: Content::Failure, freshness: Arc::new(freshness), body };
-                            store.put(key, &entry).await;
+                            stored = store.put(key, &entry).await;
                         }
                         // What is stored is no longer so.
                         None => store.remove(key).await,
                     }
                 }
-                return (Landed::Failed { failure, error: Arc::new(error) }, None);
+                return (Landed::Failed { failure, error: Arc::new(error), stored }, None);
             }
         };
         if !entry.freshness.storable {

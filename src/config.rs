@@ -35,6 +35,9 @@ use crate::fetch::{HostLimits, RetryLimits};
 pub struct Config {
     /// WASM workers, one thread each. Default: one per core, since extraction is nothing but CPU.
     pub workers: u32,
+    /// Workers of each kind (for HTML, for PDFs, pages in browsers) that requests of priority batch leave to those that
+    /// somebody waits for; one is left to them in any case. Default 1.
+    pub reserved: u32,
     /// Requests accepted at once; more are refused. Default 1,024: with two cores that is seconds of work, and
     /// nobody gains from waiting longer than that.
     pub max_requests: usize,
@@ -197,6 +200,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             workers: cores(),
+            reserved: 1,
             max_requests: 1024,
             max_admitted_bytes: 512 << 20,
             max_page_bytes: 32 << 20,

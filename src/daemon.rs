@@ -40,6 +40,9 @@ pub struct DaemonConfig {
     pub ops_listen: String,
     /// The file of keys. Without one everybody may ask for everything, and only this machine is listened to.
     pub keys: Option<PathBuf>,
+    /// The names that it is known as, such as that of a proxy in front of it. Without keys whoever asks by another one than
+    /// these, an IP address or `localhost` is refused: it may be a web page's. Default none.
+    pub hosts: Vec<String>,
     /// Bytes of a request's body. Default 48 MiB: the largest page, in Base64.
     pub max_body: usize,
     /// Bytes of all bodies that are on their way in or being answered at one time; more are sent away. Default 256 MiB: five of
@@ -73,6 +76,7 @@ impl Default for DaemonConfig {
             listen: vec!["127.0.0.1:7800".to_owned()],
             ops_listen: "127.0.0.1:7801".to_owned(),
             keys: None,
+            hosts: Vec::new(),
             max_body: 48 << 20,
             bodies: 256 << 20,
             connections: 4_096,
@@ -99,6 +103,13 @@ impl DaemonConfig {
             }
         };
         check(!self.listen.is_empty(), "daemon.listen must name at least one address, or nobody could ask for anything");
+        let is_name = |name: &String| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+        };
+        check(
+            self.hosts.iter().all(is_name),
+            "daemon.hosts must be names such as mesh.example.org: ASCII, without scheme, port or path",
+        );
         check(self.max_body >= 1 << 10, "daemon.max_body must be at least 1 KiB");
         check(
             self.bodies >= self.max_body,
@@ -202,7 +213,7 @@ pub(crate) async fn run(
     let (addresses, ops_address) = (doors.iter().map(Door::told).collect::<Vec<_>>(), ops_door.told());
     let limits = ServerLimits { connections: daemon.connections, head: daemon.head, head_bytes: daemon.head_bytes };
     let bodies = BodyLimits { each: daemon.max_body, all: daemon.bodies };
-    let api = Api::new(engine.clone(), keys, Arc::clone(&metrics), bodies, later);
+    let api = Api::new(engine.clone(), keys, daemon.hosts.clone(), Arc::clone(&metrics), bodies, later);
     let server = Server { doors, router: api.router(), limits };
     let (open, is_open) = watch::channel(true);
     let (orders, mut ordered) = mpsc::channel(ORDERS);
@@ -490,5 +501,22 @@ async fn canary(engine: &Engine) -> Option<bool> {
             | ErrorKind::Unavailable
             | ErrorKind::Internal => Some(false),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_name_of_a_host_is_a_problem() {
+        let of =
+            |host: &str| DaemonConfig { hosts: vec!["mesh".to_owned(), host.to_owned()], ..DaemonConfig::default() }.problems();
+        for fine in ["mesh.example.org", "MESH", "xn--bcher-kva.example", "127.0.0.1", "my_mesh"] {
+            assert_eq!(of(fine), Vec::<String>::new(), "{fine}");
+        }
+        for wrong in ["", "*", "*.example.org", "mesh:8443", "https://mesh.example.org", "mesh/", "b\u{fc}cher.example"] {
+            assert!(matches!(&*of(wrong), [problem] if problem.starts_with("daemon.hosts must be ")), "{wrong}");
+        }
     }
 }

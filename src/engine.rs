@@ -281,6 +281,7 @@ fn version() -> String {
 fn pool_spec(config: &Config, account: Option<Arc<dyn PoolMemory>>, sandbox: &Arc<Sandbox>) -> PoolSpec {
     let memory = account.map(|account| Arc::new(WasmMemory { account, sandbox: Arc::clone(sandbox) }) as _);
     PoolSpec {
+        reserved: config.reserved,
         max_waiting: config.max_requests,
         max_bytes: config.max_admitted_bytes,
         recycle: config.recycle,

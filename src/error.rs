@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
+use crate::cache::CacheStatus;
+
 /// Why a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ErrorKind {
@@ -154,12 +156,13 @@ pub struct Error {
     retry_after: Option<Duration>,
     upstream: Option<u16>,
     during: Option<During>,
+    cache: Option<CacheStatus>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, upstream: None, during: None, source: None }
+        Self { kind, message: message.into(), retry_after: None, upstream: None, during: None, cache: None, source: None }
     }
 
     pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -185,6 +188,18 @@ impl Error {
     pub(crate) fn during(mut self, part: During) -> Self {
         self.during = Some(part);
         self
+    }
+
+    /// The cache had a part in it.
+    pub(crate) fn cached(mut self, status: CacheStatus) -> Self {
+        self.cache = Some(status.answered(self.upstream));
+        self
+    }
+
+    /// How it came, if it was looked for among what is kept.
+    #[must_use]
+    pub fn cache(&self) -> Option<&CacheStatus> {
+        self.cache.as_ref()
     }
 
     /// The part of the work that it happened during, if that is known and not always the same.

@@ -29,6 +29,7 @@ mod server;
 mod sessions;
 mod spliced;
 mod stream;
+mod taken;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -64,6 +65,8 @@ pub(crate) struct Api {
 struct Inner {
     engine: Engine,
     keys: Keys,
+    /// The names that this daemon is known as.
+    hosts: Vec<String>,
     metrics: Arc<Metrics>,
     sessions: Sessions,
     /// Bytes of a body.
@@ -83,10 +86,17 @@ pub(crate) struct BodyLimits {
 }
 
 impl Api {
-    pub(crate) fn new(engine: Engine, keys: Keys, metrics: Arc<Metrics>, limits: BodyLimits, later: Later) -> Self {
+    pub(crate) fn new(
+        engine: Engine,
+        keys: Keys,
+        hosts: Vec<String>,
+        metrics: Arc<Metrics>,
+        limits: BodyLimits,
+        later: Later,
+    ) -> Self {
         let sessions = Sessions::new(SessionLimits::default());
         let BodyLimits { each: max_body, all } = limits;
-        Self { inner: Arc::new(Inner { engine, keys, metrics, sessions, max_body, room: Room::new(all), later }) }
+        Self { inner: Arc::new(Inner { engine, keys, hosts, metrics, sessions, max_body, room: Room::new(all), later }) }
     }
 
     /// Reads again what can be read again: the keys.

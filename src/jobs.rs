@@ -149,6 +149,7 @@ impl Jobs {
         });
         let unusable = |source| JobsError::Directory { path: path.clone(), source };
         made.await.map_err(|error| unusable(io::Error::other(error)))?.map_err(unusable)?;
+        let limits = QueueLimits { max_running_per_owner: config.share(), ..limits };
         // The journal first: it is what keeps others out.
         let journal = Journal::open(path.join("jobs"), limits, unix_now()).await?;
         let opened = spawn_blocking({

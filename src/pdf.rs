@@ -74,6 +74,7 @@ impl Pdf {
         spec.fonts = pdf.fonts.iter().map(absolute).collect();
         let limits = MemoryLimits { soft: Some(pdf.limits.resident), ..MemoryLimits::NONE };
         let pool = PoolSpec {
+            reserved: config.reserved,
             max_waiting: config.max_requests,
             max_bytes: pdf.max_bytes,
             recycle: RecycleLimits { jobs: Some(pdf.recycle_after), memory: limits, jitter: 0.1, ..RecycleLimits::NEVER },

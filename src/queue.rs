@@ -63,8 +63,8 @@ pub trait JobQueue: Debug + Send + Sync {
     fn replay(&self, submission: &Submission) -> Answer<'_, Option<Job>>;
 
     /// Takes the next job, the interactive lane first, there owners who have no job running first, and then the oldest first; and
-    /// holds it until `lease`. Jobs whose lease has
-    /// lapsed go back into the queue before.
+    /// holds it until `lease`. Jobs of an owner who has as many running as one may ([`QueueLimits::max_running_per_owner`]) are
+    /// left where they are. Jobs whose lease has lapsed go back into the queue before.
     fn claim(&self, lease: UnixMillis, now: UnixMillis) -> Answer<'_, Option<Claimed>>;
 
     /// Waits until there is a job to claim, or may be. Lapsed leases are found by claims and sweeps, not by this.

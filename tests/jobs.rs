@@ -48,6 +48,12 @@ fn slow() -> Router {
     )
 }
 
+/// A key of a file of keys, whose secret is its name.
+fn key_named(name: &str) -> String {
+    let hash: String = Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("[[key]]\nname = \"{name}\"\nsha256 = \"{hash}\"\n")
+}
+
 fn text(event: &Value) -> &str {
     event["answer"]["document"]["text"].as_str().unwrap_or_default()
 }
@@ -522,10 +528,8 @@ async fn answers_that_are_too_large_for_the_journal_are_there_all_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_sees_its_own_jobs_only() {
     let state = tempfile::tempdir().expect("a directory");
-    let hash = |secret: &str| Sha256::digest(secret).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let entry = |name: &str| format!("[[key]]\nname = \"{name}\"\nsha256 = \"{}\"\n", hash(name));
     let keys = state.path().join("keys.toml");
-    std::fs::write(&keys, entry("ann") + &entry("bob")).expect("writes");
+    std::fs::write(&keys, key_named("ann") + &key_named("bob")).expect("writes");
     let daemon = Daemon::start_with(Some(&state.path().join("jobs")), &["--keys", keys.to_str().expect("text")], &[]);
     let (ann, bob) = (("x-api-key", "ann"), ("x-api-key", "bob"));
     let body = json!({ "requests": [{ "html": "<p>One." }] });

@@ -10,6 +10,7 @@ use eventmesh::queue::{
     Claim, Ending, Entry, EntryKind, Event, EventKind, EventReader, Filter, Full, Idempotency, JobId, JobQueue, Journal, Lane,
     Outcome, Part, QueueError, QueueLimits, Selection, State, Submission, UnixMillis, Whose,
 };
+use futures_util::FutureExt;
 
 const FAR: UnixMillis = UnixMillis(1_000_000);
 
@@ -45,7 +46,7 @@ fn everything(limit: usize) -> Filter {
 #[tokio::test]
 async fn lanes_come_first_then_age_and_ids_tell_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
-    let queue = open(directory.path(), QueueLimits::default()).await;
+    let queue = open(directory.path(), QueueLimits { max_running_per_owner: 4, ..QueueLimits::default() }).await;
     let mut ids = Vec::new();
     for lane in [Lane::Batch, Lane::Interactive, Lane::Batch, Lane::Interactive] {
         ids.push(submit(&queue, lane).await);
@@ -65,6 +66,38 @@ async fn lanes_come_first_then_age_and_ids_tell_nothing() {
     assert!(queue.list(nobodys).await.expect("lists").is_empty());
     let missing = ["", "0123456789abcdefghjkmnpqru", "../../etc/passwd/0000000000"];
     assert!(missing.iter().all(|id| matches!(id.parse::<JobId>(), Err(QueueError::NotFound))));
+}
+
+#[tokio::test]
+async fn one_owner_runs_no_more_than_its_share_and_nobody_is_told_of_the_rest() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let limits = || QueueLimits { max_running_per_owner: 2, ..QueueLimits::default() };
+    let queue = open(directory.path(), limits()).await;
+    for _ in 0..4 {
+        submit(&queue, Lane::Interactive).await;
+    }
+    let first = claim(&queue).await;
+    claim(&queue).await;
+    assert!(queue.claim(FAR, at(2)).await.expect("answers").is_none(), "two of its jobs run");
+    assert!(queue.available().now_or_never().is_none(), "there is nothing that may be claimed");
+    // Others go on beside it, in a lower lane, too.
+    let other = Submission { owner: Some("other".to_owned()), ..job(Lane::Batch) };
+    let other = queue.submit(other, at(2)).await.expect("accepted").job.id;
+    queue.available().await.expect("it is open");
+    assert_eq!(claim(&queue).await.job, other);
+    assert!(queue.available().now_or_never().is_none());
+    queue.finish(&first, Outcome::Done, Bytes::new(), at(3)).await.expect("ends");
+    queue.available().await.expect("it is open");
+    claim(&queue).await;
+    assert!(queue.claim(FAR, at(4)).await.expect("answers").is_none());
+    // Whoever had them running is gone: they are queued again, and the share is what it was.
+    queue.close().await.expect("closes");
+    let queue = open(directory.path(), limits()).await;
+    let mut claimed = 0;
+    while queue.claim(FAR, at(5)).await.expect("answers").is_some() {
+        claimed += 1;
+    }
+    assert_eq!((claimed, queue.counts().await.expect("counts").queued()), (3, 1), "two of the one, and one of the other");
 }
 
 #[tokio::test]

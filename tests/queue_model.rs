@@ -15,10 +15,19 @@ use proptest::prelude::*;
 
 const LEASE: u64 = 20;
 const KEEP: u64 = 60;
+/// Jobs of somebody that run at one time.
+const SHARE: usize = 2;
 
 fn limits() -> QueueLimits {
     let keep_ended = Duration::from_millis(KEEP);
-    QueueLimits { max_queued: 4, max_events: 5, max_attempts: 2, keep_ended, ..QueueLimits::default() }
+    QueueLimits {
+        max_queued: 4,
+        max_running_per_owner: SHARE,
+        max_events: 5,
+        max_attempts: 2,
+        keep_ended,
+        ..QueueLimits::default()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -124,9 +133,10 @@ impl Model {
 
     fn claim(&mut self) -> Option<usize> {
         self.lapse(false);
+        let running = |owned: bool| self.jobs.iter().filter(|job| job.owned == owned && job.state == State::Running).count();
         let queued = self.jobs.iter().enumerate().filter(|(_, job)| job.state == State::Queued);
-        let has_some = |owned: bool| self.jobs.iter().any(|job| job.owned == owned && job.state == State::Running);
-        let (next, _) = queued.min_by_key(|(at, job)| (job.lane == Lane::Batch, has_some(job.owned), *at))?;
+        let may_run = queued.filter(|(_, job)| !job.owned || running(true) < SHARE);
+        let (next, _) = may_run.min_by_key(|(at, job)| (job.lane == Lane::Batch, running(job.owned) > 0, *at))?;
         let job = &mut self.jobs[next];
         (job.state, job.lease, job.generation) = (State::Running, self.now + LEASE, job.generation + 1);
         Some(next)

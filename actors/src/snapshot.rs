@@ -105,6 +105,8 @@ pub struct PoolSnapshot {
     pub size: u32,
     /// Children that it keeps now, while it is probing or memory is short.
     pub target: u32,
+    /// How many of these batch work leaves to callers that somebody waits for.
+    pub reserved: usize,
     /// Restarts that it may do, of all causes together, before it gives up.
     pub restarts_allowed: RestartIntensity,
     /// How short memory is, as the pool was told last.

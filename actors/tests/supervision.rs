@@ -12,8 +12,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use eventmesh_actors::{
-    BackoffSpec, Bus, ChildSpec, Demand, Event, Exit, LeaseError, Pool, PoolSpec, RecycleLimits, RestartIntensity, RunError,
-    SupervisorSpec, Tree, TreeState,
+    BackoffSpec, Bus, ChildSpec, Demand, Event, Exit, LeaseError, Pool, PoolSpec, Priority, RecycleLimits, RestartIntensity,
+    RunError, SupervisorSpec, Tree, TreeState,
 };
 use failing::{Failing, Grip, Job, Script};
 use tokio::time::{Instant, sleep};
@@ -312,6 +312,35 @@ async fn waiting_ends_at_the_deadline_and_leaves_no_trace() {
     assert_eq!((snapshot.waiting, snapshot.admitted_bytes), (0, 1));
     drop(held);
     assert_eq!(pool.snapshot().admitted_bytes, 0);
+    tree.shutdown(GRACE).await;
+}
+
+/// A batch that is as wide as the pool used to hold all of it, and whoever waited for an answer waited for its jobs first.
+#[tokio::test(start_paused = true)]
+async fn batch_work_never_holds_the_last_child() {
+    let (pool, tree) = running(spec(2), Script::default()).await;
+    while pool.snapshot().children.iter().any(|child| child.state != "idle") {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let batch = |number| {
+        let pool = pool.clone();
+        let demand = demand(600_000).priority(Priority::Batch);
+        tokio::spawn(async move { pool.run(demand, || Job::SlowEcho(number, Duration::from_secs(60))).await })
+    };
+    let began = Instant::now();
+    let calls: Vec<_> = (0..4).map(batch).collect();
+    while pool.snapshot().waiting < 3 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    for number in 10..20 {
+        assert_eq!(pool.run(demand(100), || Job::Echo(number)).await.expect("a child is kept for it"), number);
+    }
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    assert_eq!((pool.snapshot().waiting, pool.snapshot().reserved), (3, 1));
+    for (number, call) in (0..).zip(calls) {
+        assert_eq!(call.await.expect("no panic").expect("one after the other"), number);
+    }
+    assert!(began.elapsed() >= Duration::from_secs(240), "{:?}", began.elapsed());
     tree.shutdown(GRACE).await;
 }
 

@@ -65,11 +65,30 @@ pub enum Unanswered<E> {
     #[error("nothing is stored that answers the request, and only that was wanted; ask again without only-if-cached")]
     NotCached,
     /// The fetch failed, this caller's or the one that it waited for.
-    #[error("{0}")]
-    Failed(Arc<E>),
+    #[error("{error}")]
+    Failed {
+        /// Why.
+        error: Arc<E>,
+        /// What the cache did.
+        status: CacheStatus,
+    },
     /// The source claims that what was never stored has not changed.
     #[error("the source answered 304 to a request without conditions; ask again, or ask another source")]
-    NothingToConfirm,
+    NothingToConfirm {
+        /// What the cache did.
+        status: CacheStatus,
+    },
+}
+
+impl<E> Unanswered<E> {
+    /// What the cache did.
+    #[must_use]
+    pub fn status(&self) -> CacheStatus {
+        match self {
+            Self::NotCached => CacheStatus::NOT_CACHED,
+            Self::Failed { status, .. } | Self::NothingToConfirm { status } => status.clone(),
+        }
+    }
 }
 
 /// How a flight ended, for all in it.
@@ -83,7 +102,12 @@ pub(crate) enum Landed<E> {
         stays: bool,
     },
     /// With nothing.
-    Failed { failure: Failure, error: Arc<E> },
+    Failed {
+        failure: Failure,
+        error: Arc<E>,
+        /// It is remembered.
+        stored: bool,
+    },
     /// With a 304 that confirms nothing.
     NothingToConfirm,
 }
@@ -108,7 +132,9 @@ impl<E> Clone for Landed<E> {
                 Self::Entry { entry: entry.clone(), confirmed: *confirmed, stored: *stored }
             }
             Self::Private { stays } => Self::Private { stays: *stays },
-            Self::Failed { failure, error } => Self::Failed { failure: *failure, error: Arc::clone(error) },
+            Self::Failed { failure, error, stored } => {
+                Self::Failed { failure: *failure, error: Arc::clone(error), stored: *stored }
+            }
             Self::NothingToConfirm => Self::NothingToConfirm,
         }
     }

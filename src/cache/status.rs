@@ -4,6 +4,7 @@
 //!   eventmesh; hit; ttl=30; detail=memory          eventmesh; fwd=miss; stored
 //!   eventmesh; hit; ttl=-5; detail=disk            eventmesh; fwd=stale; fwd-status=304; stored
 //!   eventmesh; fwd=miss; collapsed                 eventmesh; fwd=stale; detail=stale-if-error
+//!   eventmesh; fwd=miss; fwd-status=404; stored    eventmesh; detail=only-if-cached
 //! ```
 
 use std::fmt;
@@ -28,13 +29,16 @@ pub enum Way {
     Forward {
         /// Why what was stored did not do.
         why: Forward,
-        /// What the source answered with, if it did and it is not the status of this answer.
+        /// What the source answered with, where that may be another status than this answer's: one that confirms what is
+        /// stored, or one that is told as a failure.
         status: Option<u16>,
         /// It has been stored.
         stored: bool,
         /// Another request had already asked.
         collapsed: bool,
     },
+    /// Neither: what was stored did not do, and the source was not to be asked.
+    Nowhere,
 }
 
 /// Why the source was asked.
@@ -61,6 +65,8 @@ pub enum Detail {
     StaleWhileRevalidate,
     /// It is served stale, since its source failed.
     StaleIfError,
+    /// The request wanted what is stored, or nothing.
+    OnlyIfCached,
 }
 
 impl Forward {
@@ -85,7 +91,28 @@ impl Detail {
             Self::Disk => "disk",
             Self::StaleWhileRevalidate => "stale-while-revalidate",
             Self::StaleIfError => "stale-if-error",
+            Self::OnlyIfCached => "only-if-cached",
         }
+    }
+}
+
+impl CacheStatus {
+    /// Nothing was got in this way.
+    pub(crate) fn empty(way: Way) -> Self {
+        Self { way, ttl: None, detail: None }
+    }
+
+    /// Nothing that is stored does, and only that was wanted.
+    pub(crate) const NOT_CACHED: Self = Self { way: Way::Nowhere, ttl: None, detail: Some(Detail::OnlyIfCached) };
+
+    /// The same, of a source that has answered with `status`, if it was asked and has.
+    #[must_use]
+    pub(crate) fn answered(mut self, answer: Option<u16>) -> Self {
+        match &mut self.way {
+            Way::Forward { status, .. } => *status = status.or(answer),
+            Way::Hit | Way::Nowhere => {}
+        }
+        self
     }
 }
 
@@ -109,6 +136,7 @@ impl fmt::Display for CacheStatus {
                     f.write_str("; collapsed")?;
                 }
             }
+            Way::Nowhere => {}
         }
         if let Some(ttl) = self.ttl {
             write!(f, "; ttl={}", ttl.clamp(-LARGEST, LARGEST))?;
@@ -151,9 +179,20 @@ mod tests {
                 Some(Detail::StaleIfError),
                 "eventmesh; fwd=stale; ttl=-9; detail=stale-if-error",
             ),
+            (Way::Nowhere, None, Some(Detail::OnlyIfCached), "eventmesh; detail=only-if-cached"),
         ];
         for (way, ttl, detail, expected) in table {
             assert_eq!(CacheStatus { way, ttl, detail }.to_string(), expected);
         }
+    }
+
+    #[test]
+    fn what_the_source_says_is_told_where_it_was_asked() {
+        let asked = |status| CacheStatus::empty(forward(Forward::Miss, status, false, false));
+        assert_eq!(asked(None).answered(Some(404)).to_string(), "eventmesh; fwd=miss; fwd-status=404");
+        assert_eq!(asked(None).answered(None).to_string(), "eventmesh; fwd=miss");
+        assert_eq!(asked(Some(304)).answered(Some(404)).to_string(), "eventmesh; fwd=miss; fwd-status=304");
+        assert_eq!(CacheStatus::empty(Way::Hit).answered(Some(404)).to_string(), "eventmesh; hit");
+        assert_eq!(CacheStatus::NOT_CACHED.answered(Some(404)), CacheStatus::NOT_CACHED);
     }
 }

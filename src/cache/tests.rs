@@ -64,7 +64,7 @@ async fn stored(cache: &Cache<String>, path: &str, now: UnixTime) -> Option<Answ
     match cache.get_or_fetch(key(path), &directives, now, unfetched).await {
         Ok(answer) => Some(answer),
         Err(Unanswered::NotCached) => None,
-        Err(error @ (Unanswered::Failed(_) | Unanswered::NothingToConfirm)) => panic!("{error}"),
+        Err(error @ (Unanswered::Failed { .. } | Unanswered::NothingToConfirm { .. })) => panic!("{error}"),
     }
 }
 
@@ -166,8 +166,9 @@ async fn a_failure_is_for_its_flight_only() {
     let mut follower = Box::pin(ask(&cache, "a", at(0), document("one", "max-age=60", at(0))));
     assert!(follower.as_mut().now_or_never().is_none());
     fail.send(failed(Failure::Broken)).expect("somebody waits");
-    for waiting in [leader.await, follower.await] {
-        assert!(matches!(waiting, Err(Unanswered::Failed(error)) if *error == "Broken"));
+    for (waiting, status) in [(leader.await, "eventmesh; fwd=miss"), (follower.await, "eventmesh; fwd=miss; collapsed")] {
+        let unanswered = waiting.expect_err("it failed");
+        assert_eq!((unanswered.to_string(), unanswered.status().to_string()), ("Broken".to_owned(), status.to_owned()));
     }
     assert_eq!(ask(&cache, "a", at(0), document("two", "max-age=60", at(0))).await.expect("answers").body, "two");
 }
@@ -192,9 +193,9 @@ async fn a_failure_that_is_the_leaders_own_is_nobody_elses_and_one_of_the_others
         assert!(waiting.iter_mut().all(|follower| follower.as_mut().now_or_never().is_none()));
         assert!(others.iter_mut().all(|follower| follower.as_mut().now_or_never().is_none()));
         fail.send(failed(own)).expect("somebody waits");
-        assert!(matches!(leader.await, Err(Unanswered::Failed(error)) if *error == format!("{own:?}")));
+        assert!(matches!(leader.await, Err(Unanswered::Failed { error, .. }) if *error == format!("{own:?}")));
         let failed = waiting.remove(0).await;
-        assert!(matches!(failed, Err(Unanswered::Failed(error)) if *error == format!("{own:?}")), "its own fetch fails");
+        assert!(matches!(failed, Err(Unanswered::Failed { error, .. }) if *error == format!("{own:?}")), "its own fetch fails");
         for answer in futures_util::future::join_all(others).await {
             assert_eq!(answer.expect("has a fetch of its own").body, "one");
         }
@@ -248,11 +249,14 @@ async fn failures_of_the_source_are_remembered_as_failures_and_others_are_not() 
         // Even if somebody claims that it is to be kept.
         let Fetched::Failed { keep, error, .. } = missing(at(0)) else { panic!("a failure") };
         let fetched = Fetched::Failed { failure, error, keep };
-        assert!(matches!(ask(&cache, &path, at(0), fetched).await, Err(Unanswered::Failed(_))));
+        let unanswered = ask(&cache, &path, at(0), fetched).await.expect_err("it failed");
+        let expected = if failure.is_kept() { "eventmesh; fwd=miss; stored" } else { "eventmesh; fwd=miss" };
+        assert_eq!(unanswered.status().to_string(), expected, "{failure:?}");
         let found = stored(&cache, &path, at(59)).await;
         assert_eq!(found.is_some(), failure.is_kept(), "{failure:?}");
         if let Some(answer) = found {
             assert_eq!((answer.content, answer.body), (Content::Failure, "told so".into()), "a failure came as a success");
+            assert_eq!(answer.status.to_string(), "eventmesh; hit; ttl=1; detail=memory");
         }
         assert!(stored(&cache, &path, at(60)).await.is_none(), "{failure:?} is remembered for too long");
     }
@@ -281,7 +285,8 @@ async fn a_stale_document_stands_in_for_a_failing_source() {
         ("one".into(), "eventmesh; fwd=stale; ttl=-99; detail=stale-if-error".into())
     );
     assert!(ask(&cache, "a", at(159), failed(Failure::Ours)).await.is_err());
-    assert!(ask(&cache, "a", at(160), failed(Failure::Broken)).await.is_err());
+    let too_old = ask(&cache, "a", at(160), failed(Failure::Broken)).await.expect_err("it is too old to stand in");
+    assert_eq!(too_old.status().to_string(), "eventmesh; fwd=stale");
     assert_eq!(cache.counts().requests(Tier::Memory, Outcome::Stale), 1);
 }
 
@@ -337,10 +342,15 @@ async fn only_if_cached_fetches_nothing_and_a_lonely_304_is_an_error() {
     let cache = cache().await;
     assert!(stored(&cache, "a", at(0)).await.is_none());
     let confirm = Fetched::NotModified(freshness(304, "max-age=60", at(0)));
-    assert!(matches!(ask(&cache, "a", at(0), confirm).await, Err(Unanswered::NothingToConfirm)));
+    let lonely = ask(&cache, "a", at(0), confirm).await.expect_err("it confirms nothing");
+    assert_eq!(lonely.status().to_string(), "eventmesh; fwd=miss; fwd-status=304");
     let both = Directives { no_store: true, only_if_cached: true, ..Directives::default() };
     let unfetched = |_| -> Ready<Fetched<String>> { panic!("nothing is to be fetched") };
-    assert!(matches!(cache.get_or_fetch(key("a"), &both, at(0), unfetched).await, Err(Unanswered::NotCached)));
+    let unanswered = cache.get_or_fetch(key("a"), &both, at(0), unfetched).await.expect_err("nothing may be stored or asked");
+    assert_eq!(unanswered.status().to_string(), "eventmesh; detail=only-if-cached");
+    let bypass = Directives { no_store: true, ..Directives::default() };
+    let failed = cache.get_or_fetch(key("a"), &bypass, at(0), |_| ready(failed(Failure::Missing))).await.expect_err("it failed");
+    assert_eq!(failed.status().to_string(), "eventmesh; fwd=bypass");
 }
 
 #[tokio::test]

@@ -246,6 +246,7 @@ mod tests {
         let Settings { engine, daemon } = Settings::default();
         let Config {
             workers: _,
+            reserved: _,
             max_requests: _,
             max_admitted_bytes: _,
             max_page_bytes: _,
@@ -369,6 +370,7 @@ mod tests {
             listen: _,
             ops_listen: _,
             keys: _,
+            hosts: _,
             max_body: _,
             bodies: _,
             connections: _,
@@ -384,6 +386,8 @@ mod tests {
         let crate::OtlpConfig { endpoint: _, timeout: _, queue: _, batch: _, interval: _ } = otlp;
         let crate::queue::QueueLimits {
             max_queued: _,
+            // It follows from jobs.at_once_per_key.
+            max_running_per_owner: _,
             max_spec_bytes: _,
             max_journal_bytes: _,
             max_event_bytes: _,
@@ -399,6 +403,7 @@ mod tests {
         // The secret itself comes from a file.
         let crate::JobsConfig {
             at_once: _,
+            at_once_per_key: _,
             items: _,
             items_per_job: _,
             tries: _,
@@ -409,8 +414,8 @@ mod tests {
             webhook_tries: _,
             webhook_secret: _,
         } = jobs;
-        // 8 and scratch, 8 of recycling, 2 + 3 of restarts, 3 + 6 of the governor, 13 + 3 + 13 of fetching, 12 of the cache, 2 of
-        // egress, 9 + 7 of PDFs, 7 + 13 of browsers, 11 of the daemon, 12 + 9 of jobs, 5 of traces.
-        assert_eq!(all().count(), 9 + 8 + 5 + 9 + 29 + 12 + 2 + 16 + 20 + 11 + 21 + 5);
+        // 9 and scratch, 8 of recycling, 2 + 3 of restarts, 3 + 6 of the governor, 13 + 3 + 13 of fetching, 12 of the cache, 2 of
+        // egress, 9 + 7 of PDFs, 7 + 13 of browsers, 12 of the daemon, 12 + 10 of jobs, 5 of traces.
+        assert_eq!(all().count(), 10 + 8 + 5 + 9 + 29 + 12 + 2 + 16 + 20 + 12 + 22 + 5);
     }
 }

@@ -248,7 +248,7 @@ pub(crate) fn whole(parts: Parts, format: Format) -> Result<Response, Problem> {
 }
 
 /// How an answer came through the cache (RFC 9211).
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Where the time went, as browsers show it.
 pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");

@@ -100,7 +100,7 @@ pub(crate) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
 fn entered(api: &Api, request: &Request) -> Result<Option<(Key, Entered)>, Problem> {
     let keys = &api.inner.keys;
     if !keys.are_needed() {
-        return origin::check(request).map(|()| None);
+        return origin::check(request, &api.inner.hosts).map(|()| None);
     }
     let bearer = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = bearer.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));

@@ -2,6 +2,8 @@
 //!
 //! A page of any site may send requests to 127.0.0.1, and by a name of its own that leads there (DNS rebinding) even read the
 //! answers. A browser says on whose behalf it asks, and which name it was given; programs say neither, or what they were told.
+//! The operator may name the hosts that this daemon is known as, such as that of a proxy in front of it: nobody else can make
+//! such a name lead here.
 
 use std::net::IpAddr;
 
@@ -20,34 +22,35 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BySocketFile;
 
-/// Refuses what a page of another site asks for, or what was asked for by a name that could be anybody's.
-pub(super) fn check(request: &Request) -> Result<(), Problem> {
+/// Refuses what a page of another site asks for, or what was asked for by a name that could be anybody's: any but `known`.
+pub(super) fn check(request: &Request, known: &[String]) -> Result<(), Problem> {
     if request.extensions().get::<BySocketFile>().is_some() {
         return Ok(());
     }
-    match foreign(request.uri(), request.headers()) {
+    match foreign(request.uri(), request.headers(), known) {
         None => Ok(()),
         Some(why) => Err(Problem::http(HttpFailure::Foreign, why)),
     }
 }
 
-/// The same for all that comes.
+/// The same for all that comes where no names are known.
 pub(super) async fn ours(request: Request, next: Next) -> Response {
-    match check(&request) {
+    match check(&request, &[]) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
 /// Why a request is a stranger's, if it is.
-fn foreign(uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
+fn foreign(uri: &Uri, headers: &HeaderMap, known: &[String]) -> Option<&'static str> {
     // What is no text is nobody's that is let in.
     let said = |name: HeaderName| headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?")).collect::<Vec<_>>();
     let (mut hosts, origins, sites) = (said(HOST), said(ORIGIN), said(SEC_FETCH_SITE));
     hosts.extend(uri.authority().map(axum::http::uri::Authority::as_str));
-    if !hosts.iter().all(|host| is_ours(host)) {
+    if !hosts.iter().all(|host| is_ours(host, known)) {
         return Some(
-            "the request's Host is neither an IP address nor localhost; without keys, or as an operator, ask by one of these",
+            "the request's Host is neither an IP address nor localhost, nor a name that daemon.hosts has for the API; without \
+             keys, or as an operator, ask by one of these",
         );
     }
     // A page that is served here may ask here.
@@ -64,17 +67,16 @@ fn foreign(uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
     None
 }
 
-/// Whether nobody else can have made a name lead here: it is none, or the one that every machine has for itself.
-fn is_ours(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        // Nothing but a port can follow.
-        Some(rest) => match rest.split_once(']') {
-            Some((host, port)) if port.is_empty() || port.starts_with(':') => host,
-            Some(_) | None => return false,
-        },
-        None => authority.split_once(':').map_or(authority, |(host, _)| host),
-    };
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+/// Whether nobody else can have made a name lead here: it is none, or the one that every machine has for itself, or it is known.
+fn is_ours(authority: &str, known: &[String]) -> bool {
+    if let Some(rest) = authority.strip_prefix('[') {
+        // No name stands in brackets, and nothing but a port can follow.
+        let (address, port) = rest.split_once(']').unwrap_or_default();
+        return address.parse::<IpAddr>().is_ok() && (port.is_empty() || port.starts_with(':'));
+    }
+    let host = authority.split_once(':').map_or(authority, |(host, _)| host);
+    let is = |name: &str| host.eq_ignore_ascii_case(name);
+    is("localhost") || host.parse::<IpAddr>().is_ok() || known.iter().any(|name| is(name))
 }
 
 #[cfg(test)]
@@ -121,10 +123,45 @@ mod tests {
             for (name, value) in *said {
                 headers.append(*name, HeaderValue::from_static(value));
             }
-            let why = foreign(&uri.parse().expect("a URI"), &headers);
+            let why = foreign(&uri.parse().expect("a URI"), &headers, &[]);
             assert_eq!(why.is_none(), *fine, "{uri} {said:?}: {why:?}");
         }
         let headers: HeaderMap = [(ORIGIN, HeaderValue::from_bytes(b"\xff").expect("a value"))].into_iter().collect();
-        assert!(foreign(&Uri::from_static("/"), &headers).is_some());
+        assert!(foreign(&Uri::from_static("/"), &headers, &[]).is_some());
+    }
+
+    #[test]
+    fn who_asks_by_a_name_that_is_known_is_let_in_and_pages_of_other_sites_are_not() {
+        const SITE: &str = "sec-fetch-site";
+        let known = ["mesh.example.org".to_owned(), "mesh".to_owned()];
+        let table: &[(&str, Said, bool)] = &[
+            ("/", &[("host", "mesh.example.org")], true),
+            ("/", &[("host", "Mesh.Example.org:8443")], true),
+            ("/", &[("host", "mesh")], true),
+            ("/", &[("host", "127.0.0.1:7800")], true),
+            ("http://mesh.example.org/", &[], true),
+            ("/", &[("host", "mesh.example.org"), ("origin", "https://mesh.example.org"), (SITE, "same-origin")], true),
+            ("/", &[("host", "")], false),
+            ("/", &[("host", "example.org")], false),
+            ("/", &[("host", "a.mesh.example.org")], false),
+            ("/", &[("host", "mesh.example.org.rebound.example")], false),
+            ("/", &[("host", "[mesh]")], false),
+            ("/", &[("host", "mesh"), ("host", "rebound.example")], false),
+            ("http://rebound.example/", &[("host", "mesh")], false),
+            // A name that is known is no name that pages may come from: those of the host itself, and no others.
+            ("/", &[("host", "mesh"), ("origin", "https://mesh.example.org")], false),
+            ("/", &[("host", "127.0.0.1:7800"), ("origin", "https://mesh.example.org")], false),
+            ("/", &[("host", "mesh.example.org"), ("origin", "https://example.com")], false),
+            ("/", &[("host", "mesh.example.org"), ("origin", "null")], false),
+            ("/", &[("host", "mesh.example.org"), (SITE, "cross-site")], false),
+        ];
+        for (uri, said, fine) in table {
+            let mut headers = HeaderMap::new();
+            for (name, value) in *said {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            let why = foreign(&uri.parse().expect("a URI"), &headers, &known);
+            assert_eq!(why.is_none(), *fine, "{uri} {said:?}: {why:?}");
+        }
     }
 }

@@ -9,6 +9,8 @@ use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::answer::CACHE_STATUS;
+use crate::cache::CacheStatus;
 use crate::error::{During, Error, ErrorKind};
 use crate::queue::{Part, QueueError};
 
@@ -47,6 +49,9 @@ pub(crate) struct Problem {
     #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
     #[schema(value_type = Vec<Fault>)]
     errors: Box<[Fault]>,
+    /// How it came through the cache, if it was looked for there. It is told as a header.
+    #[serde(skip)]
+    cache: Option<Box<CacheStatus>>,
 }
 
 /// A part of the work on a request.
@@ -193,6 +198,7 @@ impl Problem {
             retry_after_ms: None,
             stage: Some(ProblemStage::Request),
             errors: Box::default(),
+            cache: None,
         }
     }
 
@@ -335,6 +341,7 @@ impl From<&Error> for Problem {
             retry_after_ms: None,
             stage: stage(kind).or_else(|| error.part().map(ProblemStage::from)),
             errors: Box::default(),
+            cache: error.cache().cloned().map(Box::new),
         };
         match delay {
             Some(delay) => problem.retry_after(delay),
@@ -387,6 +394,9 @@ impl IntoResponse for Problem {
             // Whole seconds, and never too early.
             headers.insert(RETRY_AFTER, HeaderValue::from(delay.div_ceil(1000).max(1)));
         }
+        if let Some(cache) = self.cache.as_ref().and_then(|status| HeaderValue::from_str(&status.to_string()).ok()) {
+            headers.insert(CACHE_STATUS, cache);
+        }
         response.extensions_mut().insert(Told(self.code));
         // Which request it happened to is known further out.
         response.extensions_mut().insert(self);
@@ -403,6 +413,7 @@ mod tests {
     use eventmesh_extractors::browser::Doing as Rendering;
 
     use super::*;
+    use crate::cache::Way;
     use crate::pipeline::Doing;
 
     #[test]
@@ -449,6 +460,15 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn a_failure_that_came_through_the_cache_says_how() {
+        let status = CacheStatus { way: Way::Hit, ttl: Some(7), detail: None };
+        let failed = || Error::new(ErrorKind::SourceNotFound, "gone");
+        let response = Problem::from(failed().cached(status)).into_response();
+        assert_eq!(response.headers()[CACHE_STATUS], "eventmesh; hit; ttl=7");
+        assert!(!Problem::from(failed()).into_response().headers().contains_key(CACHE_STATUS));
     }
 
     #[test]

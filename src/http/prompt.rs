@@ -4,7 +4,8 @@
 //! here: until a client has sent as much as tells the versions apart, it runs; from then on the version's own limits hold.
 //!
 //! And one that has to listen: what is written for it waits for a while, and then the connection ends. A reader may be slow, but
-//! one that reads nothing at all would hold its answer, and all that belongs to it, for ever.
+//! one that reads nothing at all would hold its answer, and all that belongs to it, for ever. (One that stops a single stream of
+//! HTTP/2 does not show here: see `taken.rs`.)
 
 use std::io;
 use std::pin::Pin;
@@ -18,7 +19,7 @@ use tokio::time::{Sleep, sleep};
 const TELLING: usize = 24;
 
 /// How long a client may take nothing of what is written for it.
-const UNREAD: Duration = Duration::from_secs(5 * 60);
+pub(super) const UNREAD: Duration = Duration::from_secs(5 * 60);
 
 /// A stream whose first bytes have to come within a time, and whose client has to take what is written.
 #[derive(Debug)]

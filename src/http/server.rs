@@ -1,8 +1,8 @@
 //! Listening: connections are taken in, bounded, and seen off at the end.
 //!
-//! A client that sends nothing is sent away after a while, one that goes away takes its work with it. At shutdown every answer
-//! that is on its way is finished, and whoever was let in and has not said anything yet may still do so for a moment: what he
-//! sends may be on its way, and to hang up on it would be a refusal.
+//! A client that sends nothing, or takes nothing, is sent away after a while, one that goes away takes its work with it. At
+//! shutdown every answer that is on its way is finished, and whoever was let in and has not said anything yet may still do so
+//! for a moment: what he sends may be on its way, and to hang up on it would be a refusal.
 
 use std::convert::Infallible;
 use std::io;
@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Version};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
@@ -28,6 +28,7 @@ use tower_service::Service;
 
 use super::origin::BySocketFile;
 use super::prompt::Prompt;
+use super::taken::{Streams, watched};
 
 /// Where clients come in.
 #[derive(Debug)]
@@ -187,7 +188,7 @@ impl Serving {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let mut builder = auto::Builder::new(TokioExecutor::new());
+        let mut builder = auto::Builder::new(Streams);
         builder.http1().timer(TokioTimer::new()).header_read_timeout(self.limits.head).max_buf_size(self.limits.head_bytes);
         builder
             .http2()
@@ -202,11 +203,14 @@ impl Serving {
             if by_socket_file {
                 request.extensions_mut().insert(BySocketFile);
             }
-            let last_time = request.version() < Version::HTTP_2;
+            let in_streams = request.version() >= Version::HTTP_2;
             let (answer, going) = (router.clone().call(request), asked.clone());
             async move {
                 let mut answer = answer.await?;
-                if last_time && *going.borrow() {
+                if in_streams {
+                    return Ok(watched(answer));
+                }
+                if *going.borrow() {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(answer)
@@ -238,8 +242,13 @@ impl Serving {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use axum::extract::Path as Part;
     use axum::routing::get;
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Empty};
+    use hyper_util::rt::TokioExecutor;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
     use tokio::sync::oneshot;
@@ -311,6 +320,90 @@ mod tests {
             assert!(answer.contains("connection: close"), "{answer}");
         }
         assert_eq!(over.await.ok().flatten(), Some(()));
+    }
+
+    /// A client of HTTP/2 that lets so many bytes of each stream come, and what it is served by, without a network between.
+    async fn streams(
+        router: Router,
+        window: u32,
+    ) -> (hyper::client::conn::http2::SendRequest<Empty<Bytes>>, watch::Sender<bool>) {
+        let (going, told) = watch::channel(false);
+        let room = Arc::new(Semaphore::new(1));
+        let serving = Serving { router, limits: LIMITS, going: told, room: Arc::clone(&room) };
+        let (client, server) = tokio::io::duplex(1 << 20);
+        serving.serve(server, room.acquire_owned().await.expect("it is open"), false);
+        let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(window).initial_connection_window_size(window * 8);
+        let (sender, connection) = builder.handshake(TokioIo::new(client)).await.expect("it talks");
+        spawn_named("client", async move { drop(connection.await) });
+        (sender, going)
+    }
+
+    async fn asked(
+        client: &mut hyper::client::conn::http2::SendRequest<Empty<Bytes>>,
+        path: &str,
+    ) -> Result<Incoming, hyper::Error> {
+        let request = Request::get(format!("http://x{path}")).body(Empty::new()).expect("a request");
+        client.send_request(request).await.map(hyper::Response::into_body)
+    }
+
+    /// A body, counted for as long as any of it is there.
+    struct Counted(Vec<u8>, Arc<AtomicUsize>);
+
+    impl Counted {
+        fn body(bytes: usize, count: &Arc<AtomicUsize>) -> Bytes {
+            count.fetch_add(1, Ordering::SeqCst);
+            Bytes::from_owner(Self(vec![b'x'; bytes], Arc::clone(count)))
+        }
+    }
+
+    impl AsRef<[u8]> for Counted {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.1.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Of an answer of three windows, and of one whose last byte alone does not fit.
+    #[tokio::test(start_paused = true)]
+    async fn who_lets_nothing_of_a_stream_come_loses_that_stream_alone() {
+        const WINDOW: u32 = 1 << 20;
+        let window = WINDOW as usize;
+        for bytes in [window * 3, window + 1] {
+            let bodies = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&bodies);
+            let large = move || std::future::ready(Counted::body(bytes, &count));
+            let small = || std::future::ready("small");
+            let router = Router::new().route("/large", get(large)).route("/small", get(small));
+            let (mut client, _going) = streams(router, WINDOW).await;
+            let mut left = asked(&mut client, "/large").await.expect("it begins");
+            let mut slow = asked(&mut client, "/large").await.expect("it begins");
+            assert_eq!(bodies.load(Ordering::SeqCst), 2);
+            // For half a window, after which it is heard of again, it takes much longer than one may who reads nothing.
+            let mut came = 0;
+            while let Some(frame) = slow.frame().await {
+                let piece = frame.expect("somebody reads").into_data().expect("data").len();
+                came += piece;
+                sleep(Duration::from_millis(piece as u64 * 9 / 10)).await;
+            }
+            assert_eq!(came, bytes);
+            // The time that anybody has is over.
+            sleep(Duration::from_secs(60 * 60)).await;
+            assert_eq!(bodies.load(Ordering::SeqCst), 0, "nothing of them is kept");
+            let small = asked(&mut client, "/small").await.expect("it begins").collect().await.expect("it comes whole");
+            assert_eq!(small.to_bytes(), "small", "the connection is as it was");
+            // What had come is there. How the end of it is told is its client's affair.
+            let mut came = 0;
+            while let Some(Ok(frame)) = left.frame().await {
+                came += frame.into_data().expect("data").len();
+            }
+            assert_eq!(came, window);
+        }
     }
 
     #[tokio::test]

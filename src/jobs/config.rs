@@ -10,6 +10,9 @@ use crate::queue::QueueLimits;
 pub struct JobsConfig {
     /// Jobs worked on at once. Default 4: a long crawl does not hold up three others.
     pub at_once: usize,
+    /// Jobs of one key that are worked on at once. Default 3. It is never all of `at_once`, unless that is one, so that one key
+    /// does not keep the others waiting for hours; where there are no keys there is nobody to share with, and no such limit.
+    pub at_once_per_key: usize,
     /// Items worked on at once, of all jobs and streamed batches. Default 32. It is never more than a quarter of the requests
     /// that the engine admits, so that whoever waits for an answer finds room.
     pub items: usize,
@@ -36,6 +39,7 @@ impl Default for JobsConfig {
     fn default() -> Self {
         Self {
             at_once: 4,
+            at_once_per_key: 3,
             items: 32,
             items_per_job: 8,
             tries: 3,
@@ -53,6 +57,11 @@ impl JobsConfig {
     /// Events of a job that are no answers.
     const SLACK: u64 = 1_000;
 
+    /// Jobs of one key that are worked on at once, as it is: one place at least is left to the others, if there are two.
+    pub(crate) fn share(&self) -> usize {
+        self.at_once_per_key.min(self.at_once.saturating_sub(1)).max(1)
+    }
+
     /// Everything that is wrong with these settings, each as a sentence that says what to do.
     #[must_use]
     pub fn problems(&self, queue: &QueueLimits) -> Vec<String> {
@@ -63,6 +72,7 @@ impl JobsConfig {
             }
         };
         check((1..=1024).contains(&self.at_once), "jobs.at_once must be 1 to 1024");
+        check((1..=1024).contains(&self.at_once_per_key), "jobs.at_once_per_key must be 1 to 1024");
         check((1..=65_536).contains(&self.items), "jobs.items must be 1 to 65536");
         check((1..=65_536).contains(&self.items_per_job), "jobs.items_per_job must be 1 to 65536");
         check((1..=100).contains(&self.tries), "jobs.tries must be 1 to 100");
@@ -86,5 +96,19 @@ mod tests {
         assert_eq!(JobsConfig::default().problems(&queue), Vec::<String>::new());
         let bad = JobsConfig { at_once: 0, tries: 0, max_items: 1_000_000, deadline: Duration::ZERO, ..JobsConfig::default() };
         assert_eq!(bad.problems(&queue).len(), 4);
+        let none = JobsConfig { at_once_per_key: 0, ..JobsConfig::default() };
+        assert_eq!(none.problems(&queue), ["jobs.at_once_per_key must be 1 to 1024"]);
+    }
+
+    #[test]
+    fn a_key_has_one_place_and_never_all_of_several() {
+        for at_once in 1..=8 {
+            for at_once_per_key in 1..=9 {
+                let share = JobsConfig { at_once, at_once_per_key, ..JobsConfig::default() }.share();
+                assert!((1..=at_once_per_key).contains(&share), "{share} of {at_once}, {at_once_per_key} wanted");
+                assert!(share < at_once || at_once == 1, "{share} of {at_once}, {at_once_per_key} wanted");
+                assert!(share == at_once_per_key || share + 1 >= at_once, "{share} of {at_once}, {at_once_per_key} wanted");
+            }
+        }
     }
 }

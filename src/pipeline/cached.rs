@@ -87,16 +87,7 @@ pub(super) async fn extract(
     let answer = timeout_at(time.deadline(), asked).await.map_err(|_| time.late(Doing::FetchingByAnother))?;
     let answer = match answer {
         Ok(answer) => answer,
-        Err(Unanswered::Failed(error)) => return Err((*error).clone()),
-        Err(Unanswered::NotCached) => {
-            return Err(Error::new(ErrorKind::SourceNotFound, "nothing is kept that answers the request"));
-        }
-        Err(Unanswered::NothingToConfirm) => {
-            return Err(Error::new(
-                ErrorKind::SourceUnreadable,
-                "the server says that nothing has changed, but nothing was known",
-            ));
-        }
+        Err(unanswered) => return Err(unanswered_error(&unanswered)),
     };
     let seen = *seen.lock().unwrap_or_else(PoisonError::into_inner);
     let Answer { content, body, status, refresh, .. } = answer;
@@ -108,7 +99,7 @@ pub(super) async fn extract(
         });
     }
     match content {
-        Content::Failure => Err(Kept::of_failure(&body)),
+        Content::Failure => Err(Kept::of_failure(&body).cached(status)),
         Content::Document => {
             let kept = Kept::of(&body)?;
             if !seen.is_some_and(|(headed, _)| headed) {
@@ -121,6 +112,18 @@ pub(super) async fn extract(
             Ok(seen.map_or_else(|| Timing { total: Instant::now() - time.began, ..Timing::default() }, |(_, timing)| timing))
         }
     }
+}
+
+/// Why there is no answer, and what the cache had to do with that.
+fn unanswered_error(unanswered: &Unanswered<Error>) -> Error {
+    let error = match unanswered {
+        Unanswered::Failed { error, .. } => Error::clone(error),
+        Unanswered::NotCached => Error::new(ErrorKind::SourceNotFound, "nothing is kept that answers the request"),
+        Unanswered::NothingToConfirm { .. } => {
+            Error::new(ErrorKind::SourceUnreadable, "the server says that nothing has changed, but nothing was known")
+        }
+    };
+    error.cached(unanswered.status())
 }
 
 /// Fetches what is stale once more, for whoever asks next.
@@ -277,6 +280,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::{CacheStatus, Forward, Way};
 
     #[test]
     fn what_is_kept_is_what_was_written() {
@@ -289,6 +293,23 @@ mod tests {
         let error = Error::new(ErrorKind::SourceNotFound, "not there").upstream(410);
         let back = Kept::of_failure(&Kept::written_failure(&error));
         assert_eq!((back.kind(), back.to_string(), back.upstream_status()), (error.kind(), error.to_string(), Some(410)));
+    }
+
+    #[test]
+    fn a_failure_says_how_it_came_through_the_cache() {
+        let way = Way::Forward { why: Forward::Stale, status: None, stored: true, collapsed: false };
+        let status = CacheStatus { way, ttl: None, detail: None };
+        let gone = Error::new(ErrorKind::SourceNotFound, "gone").upstream(410);
+        let failed = Unanswered::Failed { error: Arc::new(gone.clone()), status: status.clone() };
+        let told = unanswered_error(&failed);
+        assert_eq!((told.kind(), told.to_string()), (gone.kind(), gone.to_string()));
+        let told = |error: Error| error.cache().map(ToString::to_string).unwrap_or_default();
+        assert_eq!(told(unanswered_error(&failed)), "eventmesh; fwd=stale; fwd-status=410; stored");
+        assert_eq!(told(unanswered_error(&Unanswered::NotCached)), "eventmesh; detail=only-if-cached");
+        assert_eq!(told(unanswered_error(&Unanswered::NothingToConfirm { status })), "eventmesh; fwd=stale; stored");
+        // One that is remembered came from here, whatever the server has said then.
+        let hit = CacheStatus { way: Way::Hit, ttl: Some(7), detail: None };
+        assert_eq!(told(Kept::of_failure(&Kept::written_failure(&gone)).cached(hit)), "eventmesh; hit; ttl=7");
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(super) struct Index {
     queued: BTreeMap<(Lane, Owner), BTreeSet<u64>>,
     /// How many each owner has running, who has any.
     running: HashMap<Owner, usize>,
+    /// How many one owner may have running.
+    share: usize,
     /// The same by when they were queued: one that was given back is older than it has waited.
     waiting: BTreeSet<(UnixMillis, u64)>,
     /// Of the running ones. As many as there are claims.
@@ -28,18 +30,20 @@ pub(super) struct Index {
 #[derive(Clone, Debug)]
 pub(super) struct Standing {
     pub(super) counts: Counts,
+    /// Whether one of those that wait may be claimed.
+    pub(super) claimable: bool,
     /// Since when the job waits that has waited longest.
     pub(super) waiting_since: Option<UnixMillis>,
     pub(super) tally: Tally,
 }
 
-/// Whose a job is. Two owners with the same one would share their turns, and nothing else.
-type Owner = u64;
+/// Whose a job is, if anybody's. Two owners with the same one would have their turns and their share together, and nothing else.
+type Owner = Option<u64>;
 
 fn owner(name: Option<&str>) -> Owner {
     let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    hasher.finish()
+    name?.hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 /// What of a job is counted.
@@ -61,10 +65,11 @@ impl From<&Record> for Weight {
 }
 
 impl Index {
-    pub(super) fn new(secret: [u8; 32]) -> Self {
+    pub(super) fn new(secret: [u8; 32], share: usize) -> Self {
         Self {
             queued: BTreeMap::new(),
             running: HashMap::new(),
+            share,
             waiting: BTreeSet::new(),
             leases: BTreeMap::new(),
             counts: Counts::default(),
@@ -80,7 +85,7 @@ impl Index {
 
     pub(super) fn standing(&self) -> Standing {
         let waiting_since = self.waiting.first().map(|(since, _)| *since);
-        Standing { counts: self.counts, waiting_since, tally: self.tally.clone() }
+        Standing { counts: self.counts, claimable: self.next().is_some(), waiting_since, tally: self.tally.clone() }
     }
 
     /// A number that is higher than those of all jobs there are, and a name that nobody has.
@@ -103,11 +108,16 @@ impl Index {
         self.leases.insert(number, until);
     }
 
-    /// Of the first lane that has any: the oldest of those whose owner has none running, else the oldest.
+    /// Of the first lane that has any whose owner may have one more: the oldest of those whose owner has none running, else the
+    /// oldest.
     pub(super) fn next(&self) -> Option<u64> {
         let next = |lane: Lane| {
-            let owners = self.queued.range((lane, Owner::MIN)..=(lane, Owner::MAX));
-            let oldest = owners.filter_map(|((_, owner), numbers)| Some((self.running.contains_key(owner), *numbers.first()?)));
+            let owners = self.queued.range((lane, None)..=(lane, Some(u64::MAX)));
+            let oldest = owners.filter_map(|((_, owner), numbers)| {
+                let running = self.running.get(owner).copied().unwrap_or_default();
+                let may_run = owner.is_none() || running < self.share;
+                may_run.then_some((running > 0, *numbers.first()?))
+            });
             oldest.min().map(|(_, number)| number)
         };
         next(Lane::Interactive).or_else(|| next(Lane::Batch))
@@ -186,6 +196,9 @@ mod tests {
     use super::super::job::Job;
     use super::*;
 
+    /// More than any of these tests has jobs.
+    const MANY: usize = 100;
+
     fn record(number: u64, lane: Lane, state: State, since: u64) -> Record {
         let job = Job {
             id: JobId::derive(&[7; 32], number),
@@ -206,7 +219,7 @@ mod tests {
 
     #[test]
     fn who_has_waited_longest_is_known_whatever_its_lane_and_its_age() {
-        let mut index = Index::new([7; 32]);
+        let mut index = Index::new([7; 32], MANY);
         let since = |index: &Index| index.standing().waiting_since.map(|since| since.0);
         assert_eq!(since(&index), None);
         let first = record(1, Lane::Batch, State::Queued, 10);
@@ -231,12 +244,8 @@ mod tests {
 
     #[test]
     fn whoever_has_none_running_comes_before_whoever_has() {
-        let mut index = Index::new([7; 32]);
-        let of = |number: u64, lane: Lane, owner: &str, state: State| {
-            let mut record = record(number, lane, state, number);
-            record.job.owner = Some(owner.to_owned());
-            Weight::from(&record)
-        };
+        let mut index = Index::new([7; 32], MANY);
+        let of = |number: u64, lane: Lane, owner: &str, state: State| weight(number, lane, Some(owner), state);
         let queued = [
             (1, Lane::Batch, "many"),
             (2, Lane::Batch, "many"),
@@ -262,10 +271,52 @@ mod tests {
         assert!(index.running.is_empty() && index.queued.is_empty(), "nothing is left behind");
     }
 
+    fn weight(number: u64, lane: Lane, owner: Option<&str>, state: State) -> Weight {
+        let mut record = record(number, lane, state, number);
+        record.job.owner = owner.map(str::to_owned);
+        Weight::from(&record)
+    }
+
+    /// Every share, with more jobs than fit into it, in either lane and in both.
+    #[test]
+    fn one_owner_has_no_more_running_than_its_share_and_all_others_have_theirs() {
+        for share in 1..=4_usize {
+            for lanes in [[Lane::Batch; 2], [Lane::Interactive; 2], [Lane::Interactive, Lane::Batch]] {
+                let mut index = Index::new([7; 32], share);
+                let owners = [Some("greedy"), Some("greedy"), Some("late"), None];
+                let queued: Vec<_> =
+                    owners.iter().flat_map(|owner| [*owner; 3].into_iter().zip(lanes.into_iter().cycle())).collect();
+                for (number, (owner, lane)) in (0..).zip(&queued) {
+                    index.change(number, None, Some(weight(number, *lane, *owner, State::Queued)));
+                }
+                let running = |index: &Index, name| index.running.get(&owner(name)).copied().unwrap_or_default();
+                let mut claimed = Vec::new();
+                while let Some(number) = index.next() {
+                    assert!(index.standing().claimable);
+                    let (owner, lane) = queued[number as usize];
+                    let [before, after] = [State::Queued, State::Running].map(|state| weight(number, lane, owner, state));
+                    index.change(number, Some(before), Some(after));
+                    claimed.push(number);
+                }
+                assert!(!index.standing().claimable, "nobody is told of what nobody may have");
+                assert_eq!(running(&index, Some("greedy")), share.min(6));
+                assert_eq!(running(&index, Some("late")), share.min(3));
+                assert_eq!(running(&index, None), 3, "nobody has nobody to share with");
+                assert_eq!(index.counts().queued() as usize, 12 - claimed.len());
+                // With one of its jobs over, it may have the next.
+                let number = *claimed.iter().find(|number| **number < 6).expect("it has one running");
+                let (name, lane) = queued[number as usize];
+                index.change(number, Some(weight(number, lane, name, State::Running)), None);
+                let next = index.next().map(|number| queued[number as usize].0);
+                assert_eq!((next, index.standing().claimable), (Some(Some("greedy")), true));
+            }
+        }
+    }
+
     #[test]
     fn every_state_is_counted_as_itself() {
         for (at, (state, _)) in Counts::default().by_state().into_iter().enumerate() {
-            let mut index = Index::new([7; 32]);
+            let mut index = Index::new([7; 32], MANY);
             index.found(1, &record(1, Lane::Batch, state, 1));
             let counted = index.counts().by_state().map(|(_, count)| count);
             let mut expected = [0; 6];

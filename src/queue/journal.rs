@@ -78,7 +78,7 @@ impl Journal {
         now: UnixMillis,
     ) -> Result<Self, QueueError> {
         let database = Arc::new(database);
-        let mut index = Index::new(secret);
+        let mut index = Index::new(secret, limits.max_running_per_owner);
         let transaction = database.begin_write()?;
         load(path, &transaction, &mut index, &limits, now)?;
         transaction.commit()?;
@@ -220,7 +220,7 @@ impl JobQueue for Journal {
     fn available(&self) -> Answer<'_, ()> {
         Box::pin(async move {
             let mut standing = self.standing.clone();
-            standing.wait_for(|standing| standing.counts.queued() > 0).await.map_err(|_| QueueError::Closed)?;
+            standing.wait_for(|standing| standing.claimable).await.map_err(|_| QueueError::Closed)?;
             Ok(())
         })
     }
@@ -306,7 +306,7 @@ impl JobQueue for Journal {
     }
 
     fn snapshot(&self) -> QueueSnapshot {
-        let Standing { counts, waiting_since, tally } = self.standing.borrow().clone();
+        let Standing { counts, claimable: _, waiting_since, tally } = self.standing.borrow().clone();
         QueueSnapshot {
             counts,
             waiting_since,

@@ -7,6 +7,9 @@ use std::time::Duration;
 pub struct QueueLimits {
     /// Queued jobs, both lanes. More are refused; a longer queue is a longer wait for everybody in it.
     pub max_queued: u64,
+    /// Jobs of one owner that run at one time, also where nobody else waits: the next one that comes finds room. Those of nobody
+    /// have no such limit, since there is nobody to share with.
+    pub max_running_per_owner: usize,
     /// Bytes of one spec: a batch of some ten thousand URLs.
     pub max_spec_bytes: u64,
     /// Bytes of everything, about. Past it submissions are refused; jobs that were accepted go on, so that the journal can
@@ -36,6 +39,7 @@ impl Default for QueueLimits {
     fn default() -> Self {
         Self {
             max_queued: 10_000,
+            max_running_per_owner: 3,
             max_spec_bytes: 8 << 20,
             max_journal_bytes: 2 << 30,
             max_event_bytes: 4 << 20,

@@ -68,6 +68,27 @@ async fn every_format_is_what_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failure_says_how_it_came_through_the_cache() {
+    let (daemon, site) = (Daemon::start(&[]).await, Site::open().await);
+    let gone = json!({ "url": site.url("/gone") });
+    let status = async |body: &Value| {
+        let answer = daemon.post("/v1/extract", body).await;
+        (answer.code(), answer.header("cache-status").to_owned())
+    };
+    let (code, first) = status(&gone).await;
+    assert_eq!((&*code, &*first), ("source_not_found", "eventmesh; fwd=miss; fwd-status=404; stored"));
+    let (code, again) = status(&gone).await;
+    assert_eq!(code, "source_not_found");
+    assert!(again.starts_with("eventmesh; hit; ttl=") && again.ends_with("; detail=memory"), "{again}");
+    let bypassed = json!({ "url": site.url("/gone"), "no_store": true });
+    assert_eq!(status(&bypassed).await.1, "eventmesh; fwd=bypass; fwd-status=404");
+    // Nobody has looked there for these.
+    for body in [json!({ "url": "http://10.0.0.1/" }), json!({ "html": "<p>x", "base_url": "nonsense" })] {
+        assert_eq!(status(&body).await.1, "", "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failure_in_a_stream_is_told_and_ends_too() {
     let daemon = Daemon::start(&[]).await;
     let body = json!({ "url": "http://127.0.0.1:9/" });

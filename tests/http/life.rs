@@ -96,6 +96,27 @@ async fn web_pages_of_other_sites_are_not_let_in() {
     assert!(daemon.ended().await.success());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_may_ask_by_its_own_name_if_that_is_known() {
+    let daemon = Daemon::of(
+        program()
+            .args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"])
+            .env("EVENTMESH__DAEMON__HOSTS", "mesh.example.org,mesh"),
+    )
+    .await;
+    let asked = async |address, host: &str, headers: &[(&str, &str)]| {
+        let mut request = request(Method::POST, "/v1/extract", headers, "<p>Some text.".into());
+        request.headers_mut().insert("host", host.parse().expect("a value"));
+        request.headers_mut().insert("content-type", "text/html".parse().expect("a value"));
+        open(address, request).await.whole().await.status
+    };
+    for (host, status) in [("mesh.example.org", 200), ("MESH:8443", 200), ("rebound.example", 403), ("127.0.0.1", 200)] {
+        assert_eq!(asked(daemon.api(), host, &[]).await.as_u16(), status, "{host}");
+    }
+    assert_eq!(asked(daemon.api(), "mesh", &[("origin", "https://example.com")]).await, StatusCode::FORBIDDEN);
+    assert_eq!(asked(daemon.ops, "mesh", &[]).await, StatusCode::FORBIDDEN, "operators are let in by no name");
+}
+
 fn given(state: &std::path::Path) -> std::process::Command {
     let mut command = program();
     command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]).env("STATE_DIRECTORY", state);

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::daemon::{Answer, Daemon, Lines, call, events, follow, get, until};
 use super::hooks::{next, receiver, webhook};
 use super::site::site;
-use super::{LATER, NDJSON, page, text};
+use super::{LATER, NDJSON, key_named, page, text};
 
 /// A daemon with settings.
 fn limited(state: &FilePath, settings: &[(&str, &str)]) -> Daemon {
@@ -131,6 +131,34 @@ async fn a_full_queue_sends_away_and_takes_again_when_there_is_room() {
     }
     let taken = submit(&daemon, &[], &body).await.job();
     assert_eq!(events(&daemon, &taken).await.last().expect("an end")["state"], "done");
+}
+
+/// One key had long jobs in all places, and the short one of another waited for hours.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_never_has_all_places() {
+    let state = tempfile::tempdir().expect("a directory");
+    let keys = state.path().join("keys.toml");
+    std::fs::write(&keys, key_named("ann") + &key_named("bob")).expect("writes");
+    let (address, gate) = held_site().await;
+    let settings = [("EVENTMESH__JOBS__AT_ONCE", "2"), ("EVENTMESH__DAEMON__KEYS", keys.to_str().expect("text"))];
+    let daemon = limited(&state.path().join("jobs"), &settings);
+    let (ann, bob) = (("x-api-key", "ann"), ("x-api-key", "bob"));
+    let (daemon, address) = (&daemon, &address);
+    let long = |number: usize| async move {
+        submit(daemon, &[ann], &json!({ "urls": [format!("{address}/held/{number}")] })).await.job()
+    };
+    let state_of = |job: String, key| async move {
+        call(daemon, "GET", &format!("/v1/jobs/{job}"), &[key], &Value::Null).await.json()["state"].clone()
+    };
+    let (first, second) = (long(1).await, long(2).await);
+    until("its first job", || async { state_of(first.clone(), ann).await == "running" }).await;
+    let short = submit(daemon, &[bob], &json!({ "requests": [{ "html": "<p>One." }] })).await.job();
+    until("the short job's end", || async { state_of(short.clone(), bob).await == "done" }).await;
+    assert_eq!((state_of(first.clone(), ann).await, state_of(second.clone(), ann).await), (json!("running"), json!("queued")));
+    gate.add_permits(1);
+    for job in [first, second] {
+        until("the end of a long job", || async { state_of(job.clone(), ann).await == "done" }).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@
 //! ```text
 //!   lend ──▶ idle? ──yes──▶ Grant            check_in ──▶ fit ──▶ first waiter, or idle (last in, first out)
 //!              └──no──▶ queue (bounded by                 ├─▶ due ──▶ Start replacement; serves on until
-//!                       count and bytes)                  │           that one stands, then retires
+//!     (`core/reserve.rs`)  count and bytes)                │           that one stands, then retires
 //!                                                         └─▶ unfit ─▶ Kill, refill within the budget
 //!   tick ──▶ silent jobs, limits in the middle of a job, age, answers overdue      (`core/tick.rs`)
 //!   pressure ─▶ shrink, shed, refuse                                             (`core/pressing.rs`)
@@ -23,6 +23,7 @@ mod lending;
 mod line;
 mod pressing;
 mod recycling;
+mod reserve;
 #[cfg(test)]
 mod tests;
 mod tick;
@@ -332,16 +333,15 @@ impl<H: Clone, T> PoolCore<H, T> {
         child.handle = Some(handle);
         child.up = Some(now);
         let took = now.since(child.due);
-        self.feed(now, key, Input::Started, &mut effects);
-        if self.child(key).is_none_or(|child| child.state == ChildState::Starting || !child.state.occupies()) {
-            return effects;
-        }
-        effects.push(Effect::Tell(Event::ChildStarted { child: key.within(&self.spec.name), took }));
-        if let Some(recycling) = self.recycling
-            && recycling.new == key
-        {
+        let awaited = child.state == ChildState::Starting;
+        // The one that it replaces goes first: for a moment there would be one more, and batch work would get one that is kept.
+        if let Some(recycling) = self.recycling.filter(|recycling| awaited && recycling.new == key) {
             self.books.recycled(recycling.reason);
             self.feed(now, recycling.old, Input::Retire(Exit::Recycled(recycling.reason)), &mut effects);
+        }
+        self.feed(now, key, Input::Started, &mut effects);
+        if awaited {
+            effects.push(Effect::Tell(Event::ChildStarted { child: key.within(&self.spec.name), took }));
         }
         effects
     }
@@ -671,6 +671,7 @@ impl<H: Clone, T> PoolCore<H, T> {
             phase: self.phase.label(),
             size: self.spec.size,
             target: self.target(),
+            reserved: reserve::kept(self.spec.reserved, self.target()),
             restarts_allowed: self.spec.restarts.any,
             pressure: self.pressure,
             waiting: self.line.len(),

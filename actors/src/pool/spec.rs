@@ -19,6 +19,9 @@ pub struct PoolSpec {
     pub size: u32,
     /// Children kept when memory is short. Default 1.
     pub min_size: u32,
+    /// Children that batch work leaves to callers that somebody waits for; one is left to it in any case. Default 1: an
+    /// answer that somebody waits for then waits for no batch work to end, unless there is but one child.
+    pub reserved: u32,
     /// Callers that may wait. Default 1,024: more than any deadline can serve, and small.
     pub max_waiting: usize,
     /// Bytes of all jobs waiting and running. Default 256 MiB.
@@ -58,6 +61,7 @@ impl PoolSpec {
             name: name.into(),
             size: size.max(1),
             min_size: 1,
+            reserved: 1,
             max_waiting: 1024,
             max_bytes: 256 << 20,
             recycle: RecycleLimits::NEVER,

@@ -657,7 +657,7 @@
   };
   const first = (selector) => find(selector);
   // What is compiled in a page of nothing has not to be compiled in the page that comes after it.
-  if (top === self && location.href === 'about:blank' && !document.body?.firstChild) {
+  if (top === self && location.href === 'about:blank' && document.body && !document.body.firstChild) {
     const kinds = [{ kind: 'click', presses: 1 }, { kind: 'type', presses: 1, keys: 1, edits: true }, { kind: 'scroll', page: true }, { kind: 'wait', page: true }];
     for (const op of kinds.map((kind) => ({ ...kind, selector: 'body' }))) {
       look(op, false);

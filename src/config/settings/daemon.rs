@@ -24,6 +24,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     )
     .live(),
     setting!(
+        "daemon.hosts",
+        List<Text>,
+        daemon.hosts,
+        "Names that the API is known as, such as that of a proxy in front of it which passes its own Host on. Default none: without keys, who asks by a name is refused unless it is localhost, since a web page of anybody could lead a name of its own here."
+    ),
+    setting!(
         "daemon.state",
         Auto<Place>,
         daemon.state,

@@ -8,6 +8,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting!("workers", PerCore, engine.workers, "Workers for HTML, one thread each. Default: one per core, since extraction is nothing but CPU.")
         .found_out("\"auto\""),
     setting!(
+        "reserved",
+        Count,
+        engine.reserved,
+        "Workers of each kind (for HTML, for PDFs, pages in browsers) that requests of priority batch leave to those that somebody waits for: by default one, unless there is but one. With 0 a batch may hold all of them, and whoever waits for an answer waits for one to be free."
+    ),
+    setting!(
         "max_requests",
         Count,
         engine.max_requests,

@@ -73,6 +73,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Jobs worked on at once: by default few, so that each gets on, and enough that a long crawl does not hold up the others."
     ),
     setting!(
+        "jobs.at_once_per_key",
+        Count,
+        daemon.jobs.at_once_per_key,
+        "Jobs of one key worked on at once, also where no other key has any: by default one place is left to whoever comes next. It is never all of at_once, unless that is one; without keys it does not count."
+    ),
+    setting!(
         "jobs.items",
         Count,
         daemon.jobs.items,

@@ -4,6 +4,7 @@ use fastrand::Rng;
 
 use crate::clock::Moment;
 use crate::leak::{Leak, LeakDetector};
+use crate::lease::Priority;
 use crate::limits::MemoryWatch;
 use crate::pool::spec::PoolSpec;
 use crate::recycle::DrawnLimits;
@@ -28,6 +29,8 @@ pub(super) struct Child<H> {
     /// The leak that was found, and when.
     pub(super) leaks: Option<(Leak, Moment)>,
     pub(super) lease: u64,
+    /// For whom it is lent, or was last.
+    pub(super) priority: Priority,
     /// The ledger's entry and the input of the lease that is out.
     pub(super) entry: Option<u64>,
     pub(super) input: Option<u64>,
@@ -51,6 +54,7 @@ impl<H> Child<H> {
             leak: spec.leak.map(LeakDetector::new),
             leaks: None,
             lease: 0,
+            priority: Priority::Interactive,
             entry: None,
             input: None,
             jobs: 0,

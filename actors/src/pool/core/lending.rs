@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::line::Waiter;
-use super::{Ask, Effect, Grant, Lend, Phase, PoolCore};
+use super::{Ask, Effect, Grant, Lend, Phase, PoolCore, reserve};
 use crate::clock::Moment;
 use crate::error::LeaseError;
 use crate::lease::Priority;
-use crate::state::{Action, Input};
+use crate::state::{Action, ChildState, Input};
 
 impl<H: Clone, T> PoolCore<H, T> {
     /// Lends an idle child, or queues the caller under a token that is made only then.
@@ -15,7 +15,7 @@ impl<H: Clone, T> PoolCore<H, T> {
         if let Err(error) = self.admit(now, &ask) {
             return self.refused(error);
         }
-        if self.line.is_empty()
+        if !self.line.is_before(ask.priority)
             && let Some(grant) = self.hand(now, ask, None)
         {
             self.admitted_bytes += ask.bytes;
@@ -98,13 +98,26 @@ impl<H: Clone, T> PoolCore<H, T> {
         (self.books.mean_lease() * ahead.div_ceil(self.spec.size)).max(Duration::from_millis(10))
     }
 
+    /// Whether the next idle child goes to a caller of `priority`.
+    fn lends(&self, priority: Priority) -> bool {
+        let others = || {
+            let lent = self.children().filter(|child| child.state == ChildState::Leased);
+            lent.filter(|child| child.priority == Priority::Interactive).count()
+        };
+        reserve::lends(priority, reserve::kept(self.spec.reserved, self.target()), self.idle.len(), others)
+    }
+
     /// The next idle child, now leased, under the ledger's `entry` or a new one.
     fn hand(&mut self, now: Moment, ask: Ask, entry: Option<u64>) -> Option<Grant<H>> {
+        if !self.lends(ask.priority) {
+            return None;
+        }
         let key = self.idle.pop()?;
         let child = self.child_mut(key)?;
         let action = child.on(Input::Lend, now);
         child.lease += 1;
         child.input = ask.key;
+        child.priority = ask.priority;
         let (handle, lease) = (child.handle.clone(), child.lease);
         let (Action::Hand, Some(handle)) = (action, handle) else {
             self.violated("machine", format!("{} was idle and could not be lent", key.within(&self.spec.name)), &mut Vec::new());
@@ -133,7 +146,7 @@ impl<H: Clone, T> PoolCore<H, T> {
     }
 
     pub(super) fn serve_waiters(&mut self, now: Moment, effects: &mut Vec<Effect<H, T>>) {
-        while let Some(waiter) = self.line.front() {
+        while let Some((priority, waiter)) = self.line.front() {
             if waiter.deadline <= now {
                 // It must not take a child with it. Its own timer has found out, or is late.
                 if let Some(late) = self.line.pop() {
@@ -149,7 +162,7 @@ impl<H: Clone, T> PoolCore<H, T> {
                 }
                 continue;
             }
-            let ask = Ask { bytes: waiter.bytes, deadline: waiter.deadline, key: waiter.key, priority: Priority::Interactive };
+            let ask = Ask { bytes: waiter.bytes, deadline: waiter.deadline, key: waiter.key, priority };
             let entry = waiter.entry;
             let Some(grant) = self.hand(now, ask, Some(entry)) else {
                 return;

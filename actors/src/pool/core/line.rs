@@ -47,8 +47,17 @@ impl<T> Line<T> {
         self.of(priority).push_back(waiter);
     }
 
-    pub(super) fn front(&self) -> Option<&Waiter<T>> {
-        self.interactive.front().or_else(|| self.batch.front())
+    /// Whether somebody waits whose turn is before that of a newcomer of `priority`.
+    pub(super) fn is_before(&self, priority: Priority) -> bool {
+        match priority {
+            Priority::Interactive => !self.interactive.is_empty(),
+            Priority::Batch => !self.is_empty(),
+        }
+    }
+
+    pub(super) fn front(&self) -> Option<(Priority, &Waiter<T>)> {
+        let batch = || Some((Priority::Batch, self.batch.front()?));
+        self.interactive.front().map(|waiter| (Priority::Interactive, waiter)).or_else(batch)
     }
 
     pub(super) fn pop(&mut self) -> Option<Waiter<T>> {

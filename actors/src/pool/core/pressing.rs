@@ -34,6 +34,8 @@ impl<H: Clone, T> PoolCore<H, T> {
             self.send_away(Priority::Interactive, &mut effects);
         }
         self.fill(now, &mut effects);
+        // Of a single child none is kept, so that batch work may get it now.
+        self.serve_waiters(now, &mut effects);
         effects
     }
 

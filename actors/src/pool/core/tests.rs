@@ -268,27 +268,34 @@ fn odd_settings_do_not_panic() {
 /// What a random run does next; numbers pick among what is there.
 #[derive(Clone, Debug)]
 enum Step {
-    Lend { bytes: u64, patience: u64 },
+    Lend { bytes: u64, patience: u64, batch: bool },
     CheckIn { pick: usize, outcome: u8 },
     Up { pick: usize, fails: bool },
     Die { pick: usize },
     Leave { pick: usize },
     Condemn { pick: usize },
     Retire { slot: u32 },
+    Press { level: usize },
     Wait { millis: u64 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0u64..40, 0u64..500).prop_map(|(bytes, patience)| Step::Lend { bytes, patience }),
+        4 => (0u64..40, 0u64..500, any::<bool>()).prop_map(|(bytes, patience, batch)| Step::Lend { bytes, patience, batch }),
         4 => (any::<usize>(), 0u8..8).prop_map(|(pick, outcome)| Step::CheckIn { pick, outcome }),
         4 => (any::<usize>(), prop::bool::weighted(0.2)).prop_map(|(pick, fails)| Step::Up { pick, fails }),
         2 => any::<usize>().prop_map(|pick| Step::Die { pick }),
         1 => any::<usize>().prop_map(|pick| Step::Leave { pick }),
         1 => any::<usize>().prop_map(|pick| Step::Condemn { pick }),
         1 => (0u32..3).prop_map(|slot| Step::Retire { slot }),
+        1 => (0usize..5).prop_map(|level| Step::Press { level }),
         2 => (0u64..300).prop_map(|millis| Step::Wait { millis }),
     ]
+}
+
+/// How many children are lent to callers of `priority`, and will serve again.
+fn lent(core: &Core, priority: Priority) -> usize {
+    core.children().filter(|child| child.state == ChildState::Leased && child.priority == priority).count()
 }
 
 /// The world around the books: what is starting, alive, lent and waiting.
@@ -346,13 +353,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     /// Whatever happens in whatever order: no child is lent twice, no caller is answered twice or forgotten,
-    /// the books balance, and the pool never holds more children than it may.
+    /// the books balance, the pool never holds more children than it may, batch work gets none of those that are kept, and
+    /// nobody waits beside an idle child that is not kept.
     #[test]
     fn the_books_balance_whatever_happens(
-        steps in prop::collection::vec(step(), 1..150), seed: u64, size in 1u32..4, jobs in prop::option::of(1u64..4),
+        steps in prop::collection::vec(step(), 1..150), seed: u64, size in 1u32..4, reserved in 0u32..3,
+        jobs in prop::option::of(1u64..4),
     ) {
         let mut core = Core::new(PoolSpec {
             seed,
+            reserved,
             recycle: RecycleLimits { jobs, jitter: 0.3, ..RecycleLimits::NEVER },
             restarts: RestartPolicy::any(8, Duration::from_millis(500)),
             ..spec(size)
@@ -361,11 +371,13 @@ proptest! {
         world.apply(core.open(at(0)))?;
         for step in steps {
             let now = at(world.now);
+            let before = lent(&core, Priority::Batch);
             match step {
-                Step::Lend { bytes, patience } => {
+                Step::Lend { bytes, patience, batch } => {
                     let token = world.asked;
                     world.asked += 1;
-                    match core.lend(now, ask(bytes, world.now + patience), || token) {
+                    let priority = if batch { Priority::Batch } else { Priority::Interactive };
+                    match core.lend(now, Ask { priority, ..ask(bytes, world.now + patience) }, || token) {
                         Lend::Granted(grant) => {
                             world.answered += 1;
                             world.lent.push(grant);
@@ -420,8 +432,17 @@ proptest! {
                     let (_, effects) = core.retire(now, slot);
                     world.apply(effects)?;
                 }
+                Step::Press { level } => world.apply(core.pressed(now, Pressure::ALL[level]))?,
                 Step::Wait { millis } => world.now += millis,
                 Step::CheckIn { .. } | Step::Up { .. } | Step::Die { .. } | Step::Leave { .. } | Step::Condemn { .. } => {}
+            }
+            let (kept, left) = (reserve::kept(reserved, core.target()), core.idle.len() + lent(&core, Priority::Interactive));
+            if lent(&core, Priority::Batch) > before {
+                prop_assert!(left >= kept, "batch work got one of {kept} children that are kept, {left} are left");
+            }
+            if let Some((priority, _)) = core.line.front().filter(|(_, waiter)| waiter.deadline > now) {
+                let waits = core.idle.is_empty() || (priority == Priority::Batch && left <= kept);
+                prop_assert!(waits, "{priority:?} waits, {} idle, {kept} kept, {left} left", core.idle.len());
             }
             let snapshot = core.snapshot(at(world.now));
             prop_assert!(snapshot.counts.violations.is_empty(), "{:?}", snapshot.counts.violations);

@@ -115,6 +115,68 @@ fn the_interactive_go_before_the_batch() {
     granted_to(1, core.check_in(at(4), &second, fit()));
 }
 
+fn batch(deadline: u64) -> Ask {
+    Ask { priority: Priority::Batch, ..ask(1, deadline) }
+}
+
+#[test]
+fn batch_work_leaves_the_last_child_to_those_that_somebody_waits_for() {
+    let mut core = open(spec(2));
+    let Lend::Granted(first) = core.lend(at(0), batch(1000), || 0) else { panic!("one of two is for batch work") };
+    assert!(matches!(core.lend(at(1), batch(1000), || 1), Lend::Queued(_)), "the other one is kept");
+    let interactive = granted(&mut core, 2);
+    assert!(matches!(lend(&mut core, 3, 1), Lend::Queued(_)), "both are at work");
+    let next = granted_to(3, core.check_in(at(4), &interactive, fit()));
+    assert!(core.check_in(at(5), &next, fit()).is_empty(), "batch work does not get it by having waited");
+    assert_eq!((core.snapshot(at(5)).reserved, core.snapshot(at(5)).waiting), (1, 1));
+    granted_to(1, core.check_in(at(6), &first, fit()));
+}
+
+#[test]
+fn batch_work_gets_on_beside_those_that_somebody_waits_for() {
+    let mut core = open(spec(3));
+    let interactive = granted(&mut core, 0);
+    let lend_batch = |core: &mut Core, token| core.lend(at(0), batch(1000), || token);
+    assert!(matches!(lend_batch(&mut core, 1), Lend::Granted(_)));
+    let second = lend_batch(&mut core, 2);
+    assert!(matches!(second, Lend::Granted(_)), "the one that is lent will be free for the next one: {second:?}");
+    assert!(matches!(lend_batch(&mut core, 3), Lend::Queued(_)));
+    assert!(core.check_in(at(1), &interactive, fit()).is_empty(), "it is the last one");
+    granted(&mut core, 2);
+}
+
+#[test]
+fn a_reserve_takes_every_child_but_one_and_none_if_it_is_not_wanted() {
+    for (reserved, expected) in [(0, 3), (1, 2), (2, 1), (3, 1), (u32::MAX, 1)] {
+        let mut core = open(PoolSpec { reserved, ..spec(3) });
+        let lent = (0..3).filter(|_| matches!(core.lend(at(0), batch(1000), || 0), Lend::Granted(_))).count();
+        assert_eq!(lent, expected, "{reserved} reserved");
+    }
+}
+
+/// For a moment the old child and its replacement both stand.
+#[test]
+fn a_replacement_that_comes_up_is_no_child_more() {
+    let mut core = open(spec(2));
+    let Lend::Granted(held) = core.lend(at(0), batch(1000), || 0) else { panic!("idle") };
+    assert!(matches!(core.lend(at(1), batch(1000), || 1), Lend::Queued(_)));
+    let idle = 1 - held.key.slot;
+    assert!(core.retire(at(2), idle).0);
+    let effects = core.started(at(3), key(idle, 2), key(idle, 2));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Grant { .. })), "{effects:?}");
+    assert_eq!(granted(&mut core, 4).key, key(idle, 2));
+}
+
+#[test]
+fn a_pool_that_shrinks_to_one_child_lends_it_to_batch_work() {
+    let mut core = open(spec(2));
+    // The one that is to go is lent, the other one idle.
+    let Lend::Granted(held) = core.lend(at(0), batch(1000), || 0) else { panic!("idle") };
+    assert_eq!(held.key.slot, 1, "the last one in is the first one out");
+    assert!(matches!(core.lend(at(1), batch(1000), || 1), Lend::Queued(_)));
+    assert_eq!(granted_to(1, core.pressed(at(2), Pressure::Shrink)).key, key(0, 1));
+}
+
 #[test]
 fn an_input_that_kills_is_quarantined_and_others_are_served() {
     let quarantine = QuarantinePolicy { strikes: 2, expiry: Duration::from_millis(50), ..QuarantinePolicy::default() };
