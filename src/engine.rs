@@ -15,6 +15,7 @@ use eventmesh_actors::{
     SupervisorSpec, Tree, TreeError, UnknownMemory, spawn_named,
 };
 use eventmesh_extractors::wasm::{ArtifactCache, Guest, Sandbox, SandboxError, SandboxSpec, ThreadHook, WasmWorker};
+use rapidhash::quality::RandomState;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
@@ -59,6 +60,8 @@ pub(crate) struct Inner {
     pub(crate) cache: Option<Cache<Error>>,
     /// Of all that content is made by: another one makes other content.
     pub(crate) version: String,
+    /// What pages are known by.
+    pub(crate) keys: RandomState,
     pub(crate) pool: Pool<WasmWorker>,
     pub(crate) pdf: Pdf,
     pub(crate) browsers: Browsers,
@@ -228,6 +231,7 @@ impl EngineBuilder {
             egress,
             cache,
             version: version(),
+            keys: RandomState::new(),
             pool,
             pdf,
             browsers,

@@ -21,7 +21,11 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("EVENTMESH_LOG").unwrap_or_else(|_| EnvFilter::new(cli.log_level()));
     let spans = Spans::default();
     log(filter, cli.log_sink(), &spans);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(io_threads()).enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(io_threads()).enable_all();
+    #[cfg(feature = "jemalloc")]
+    runtime.on_thread_start(eventmesh::memory::keep_pages);
+    let runtime = match runtime.build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "failed to start the runtime");

@@ -16,7 +16,7 @@ mod ended;
 mod kept;
 mod time;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -27,6 +27,7 @@ use eventmesh_extractors::browser::{Extract, RenderJob, RenderOptions, RenderReq
 use eventmesh_extractors::pdf::{Password, PdfJob, PdfOutput, PdfTask};
 use eventmesh_extractors::wasm::{Extracted, Job};
 use eventmesh_extractors::{Document, Hints};
+use rapidhash::quality::RandomState;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::field::Empty;
@@ -210,7 +211,7 @@ struct Work<'w> {
 
 impl Work<'_> {
     async fn demand(&self, bytes: u64, page: &Bytes) -> Result<Demand, Error> {
-        Ok(Demand::new(bytes, self.deadline).priority(self.priority).key(key_of(page).await?))
+        Ok(Demand::new(bytes, self.deadline).priority(self.priority).key(key_of(self.inner.keys, page).await?))
     }
 
     fn timing(&self, ran: Duration) -> Timing {
@@ -549,18 +550,14 @@ fn outcome(rendered: &Result<Rendered, Error>) -> Outcome {
 /// Pages on their way from a worker.
 const PAGES: usize = 2;
 
-/// What a page is known by if it kills workers. The same in every run, so that logs can be compared.
-async fn key_of(page: &Bytes) -> Result<u64, Error> {
-    let key = |page: &Bytes| {
-        let mut hasher = DefaultHasher::new();
-        page.hash(&mut hasher);
-        hasher.finish()
-    };
+/// What a page is known by if it kills workers. No two engines know it by the same, so that nobody can make one that passes for
+/// another.
+async fn key_of(keys: RandomState, page: &Bytes) -> Result<u64, Error> {
     if page.len() <= KNOWN_AT_ONCE {
-        return Ok(key(page));
+        return Ok(keys.hash_one(page));
     }
     let page = page.clone();
-    let known = tokio::task::spawn_blocking(move || key(&page)).await;
+    let known = tokio::task::spawn_blocking(move || keys.hash_one(&page)).await;
     known.map_err(|error| Error::new(ErrorKind::Internal, "the page could not be looked at").caused_by(error))
 }
 

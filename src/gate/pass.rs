@@ -6,7 +6,7 @@
 use eventmesh_extractors::Document;
 use memchr::memmem;
 
-use super::count::count;
+use super::count::{Counted, count};
 use super::features::{Features, Noscript};
 use super::scan::{Piece, Pieces, Tag};
 use super::signs;
@@ -67,13 +67,13 @@ impl<'p> Pass<'p> {
     }
 
     fn text(&mut self, text: &[u8]) {
-        let (words, letters) = count(text);
+        let Counted { words, letters, braces } = count(text);
         if words == 0 {
             return;
         }
         self.letters += letters;
-        // Hardly any text has one, and a search for two bytes takes more to be set up than one for one.
-        if text.contains(&b'{') {
+        // Hardly any text has one.
+        if braces {
             self.features.blanks += u32::try_from(memmem::find_iter(text, b"{{").take(64).count()).unwrap_or(0);
         }
         let text = text.trim_ascii();
@@ -271,7 +271,7 @@ impl Watched<'_> {
 /// Words between the tags of a piece of HTML.
 pub(super) fn words_of(html: &[u8]) -> u32 {
     let texts = Pieces::of(html).map(|piece| match piece {
-        Piece::Text(text) => count(text).0,
+        Piece::Text(text) => count(text).words,
         Piece::Open(_) | Piece::Close(_) | Piece::Raw(..) => 0,
     });
     texts.fold(0, u32::saturating_add)

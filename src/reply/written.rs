@@ -23,7 +23,6 @@ struct Before<'d> {
 /// What comes after them.
 #[derive(Serialize)]
 struct After<'d> {
-    links: &'d [Link],
     images: &'d [Image],
     tables: &'d [Table],
     metadata: &'d Metadata,
@@ -34,7 +33,7 @@ struct After<'d> {
     pdf: &'d Option<PdfFacts>,
 }
 
-/// Bytes that a document's metadata, links and headings mostly take, as JSON.
+/// Bytes that a document's metadata, tables and headings mostly take, as JSON.
 const REST: usize = 4 << 10;
 
 /// Writes `document` to the end of `out`, exactly as it would be by itself.
@@ -65,48 +64,81 @@ pub(crate) fn write(document: &Document, out: &mut Vec<u8>) -> Result<(), serde_
     } = document;
     // Mostly enough, so that it does not move while it grows.
     let long = text.len() + markdown.len() + html.as_ref().map_or(0, String::len);
-    out.reserve(long + long / 8 + REST);
+    let of_links: usize = links.iter().map(room_for).sum();
+    let of_images: usize = images.iter().map(|image| image.src.len() + image.alt.len() + AROUND).sum();
+    out.reserve(long + long / 16 + of_links + of_images + REST + WORST);
     let before = Before { url, title, authors, published, modified, language, site_name, description, page_type: *page_type };
     serde_json::to_writer(&mut *out, &before)?;
     // Its closing brace.
     out.pop();
-    let mut room = Vec::with_capacity(PIECE * WORST + ROOM);
     out.extend_from_slice(b",\"markdown\":");
-    escape(markdown, out, &mut room);
+    escape(markdown, out);
     out.extend_from_slice(b",\"text\":");
-    escape(text, out, &mut room);
+    escape(text, out);
     out.extend_from_slice(b",\"html\":");
-    match html {
-        Some(html) => escape(html, out, &mut room),
-        None => out.extend_from_slice(b"null"),
+    optional(html.as_deref(), out);
+    out.extend_from_slice(b",\"links\":[");
+    for (number, Link { href, text, rel }) in links.iter().enumerate() {
+        out.extend_from_slice(if number == 0 { b"{\"href\":" } else { b",{\"href\":" });
+        escape(href, out);
+        out.extend_from_slice(b",\"text\":");
+        escape(text, out);
+        out.extend_from_slice(b",\"rel\":");
+        optional(rel.as_deref(), out);
+        out.push(b'}');
     }
-    let after = After { links, images, tables, metadata, word_count: *word_count, quality: *quality, charset, pages, pdf };
+    out.push(b']');
+    let after = After { images, tables, metadata, word_count: *word_count, quality: *quality, charset, pages, pdf };
     let opening = out.len();
     serde_json::to_writer(&mut *out, &after)?;
     out[opening] = b',';
     Ok(())
 }
 
+/// Bytes that the names of an entry's fields take.
+const AROUND: usize = 32;
+
+fn room_for(link: &Link) -> usize {
+    link.href.len() + link.text.len() + link.rel.as_ref().map_or(0, String::len) + AROUND
+}
+
 /// Bytes that are escaped at a time. Room is made for the worst that can become of them, which for a whole text would be six times
 /// what it mostly takes.
-const PIECE: usize = 8 << 10;
-const WORST: usize = 6;
-/// Quotes, and what is written beyond the end on the way.
-const ROOM: usize = 64;
+const PIECE: usize = 1 << 10;
+const WORST: usize = PIECE * 6 + 64;
+/// Bytes of a text that is mostly written sooner as it is than it is looked through many bytes at a time.
+const SHORT: usize = 128;
 
-/// Writes `text` to the end of `out` as a string; `room` is used on the way.
-fn escape(text: &str, out: &mut Vec<u8>, room: &mut Vec<u8>) {
-    out.push(b'"');
-    let mut rest = text;
+/// Writes `text` to the end of `out` as a string.
+fn escape(text: &str, out: &mut Vec<u8>) {
+    let plain = |byte: u8| !matches!(byte, b'"' | b'\\' | 0..0x20);
+    if text.len() <= SHORT && text.bytes().fold(true, |all, byte| all & plain(byte)) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
+    let (piece, mut rest) = text.split_at(text.floor_char_boundary(PIECE));
+    escape_into(piece, out);
     while !rest.is_empty() {
         let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE));
         rest = after;
-        room.clear();
-        escape_into(piece, room);
-        // Each piece comes in quotes of its own.
-        out.extend_from_slice(&room[1..room.len() - 1]);
+        // Each piece comes in quotes of its own: the closing one goes, and the next opening one comes where the byte before it is
+        // put back.
+        let last = [out.pop(), out.pop()][1];
+        let at = out.len();
+        escape_into(piece, out);
+        if let (Some(byte), Some(last)) = (out.get_mut(at), last) {
+            *byte = last;
+        }
     }
-    out.push(b'"');
+}
+
+fn optional(text: Option<&str>, out: &mut Vec<u8>) {
+    match text {
+        Some(text) => escape(text, out),
+        None => out.extend_from_slice(b"null"),
+    }
 }
 
 #[cfg(test)]
@@ -125,6 +157,10 @@ mod tests {
         same(&Document::default());
         let strings = Document { markdown: "# a \"b\"\n".to_owned(), html: Some("<p>\\</p>".to_owned()), ..Document::default() };
         same(&strings);
+        let link = |rel: Option<&str>| Link { href: "/a\"b".to_owned(), text: "c\nd".to_owned(), rel: rel.map(str::to_owned) };
+        for links in [vec![link(None)], vec![link(Some("next")), link(None), link(Some("\\"))]] {
+            same(&Document { links, ..Document::default() });
+        }
     }
 
     #[test]
