@@ -13,6 +13,9 @@ use super::pass::Pass;
 pub struct Features {
     /// Bytes of the page as it was sent.
     pub bytes: usize,
+    /// Bytes of it that were looked at, from its beginning. Where a document has many words nothing else outweighs them, and what is
+    /// said here of the page is said of these alone.
+    pub looked_at: usize,
     /// Words of the document that was made of it.
     pub words: u32,
     /// The document's own measure of trust, 0 to 1.
@@ -143,8 +146,11 @@ impl Features {
     /// The features of a page as it was sent, and of the document that was made of it.
     #[must_use]
     pub fn of(page: &[u8], document: &Document) -> Self {
+        let most = if document.word_count > MANY { BEGINNING } else { LOOKED_AT };
+        let looked_at = page.len().min(most);
         let begun = Self {
             bytes: page.len(),
+            looked_at,
             words: document.word_count,
             quality: document.quality,
             page_type: document.page_type,
@@ -152,9 +158,19 @@ impl Features {
             title: document.title.is_some(),
             ..Self::default()
         };
-        Pass::over(&page[..page.len().min(LOOKED_AT)], document, begun)
+        Pass::over(&page[..looked_at], document, begun)
+    }
+
+    /// Whether the document's words have decided before all of the page was looked at.
+    pub(super) fn are_decided(&self) -> bool {
+        self.words > MANY && self.looked_at < self.bytes
     }
 }
+
+/// A document of more words decides alone: all evidence for rendering together does not outweigh them.
+pub(super) const MANY: u32 = 600;
+/// Bytes that are looked at of a page of such a document.
+const BEGINNING: usize = 16 << 10;
 
 /// Bytes of a page that are looked at. What an application sends stands well before.
 const LOOKED_AT: usize = 512 << 10;

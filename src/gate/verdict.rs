@@ -10,7 +10,7 @@
 use eventmesh_extractors::Document;
 use serde::{Deserialize, Serialize};
 
-use super::features::{Features, Noscript};
+use super::features::{Features, MANY, Noscript};
 use super::hosts::Lean;
 
 /// Whether a page is to be rendered.
@@ -171,7 +171,7 @@ const THRESHOLD: f32 = 1.0;
 /// A page of up to so many words: what that weighs. Few words are no evidence alone, since short pages are common: 404s, logins,
 /// a phone number. Many words are evidence against all that frameworks leave in a page whose server has rendered it.
 const WORDS: &[(u32, f32)] =
-    &[(4, 0.45), (15, 0.3), (40, 0.1), (80, -0.1), (150, -0.4), (300, -0.8), (600, -1.5), (u32::MAX, -3.0)];
+    &[(4, 0.45), (15, 0.3), (40, 0.1), (80, -0.1), (150, -0.4), (300, -0.8), (MANY, -1.5), (u32::MAX, -3.0)];
 
 /// Words between the tags from so many on, of a page whose document has few: menus, lists and tables are text, too.
 const TEXT: &[(u32, f32)] = &[(1000, -1.5), (500, -1.0), (250, -0.4)];
@@ -191,7 +191,7 @@ impl Verdict {
         let runs =
             scripts.inline + scripts.external + scripts.modules + features.frames + features.fragments > 0 || features.leads;
         let decided = |reason| Self { render: false, reason, score: 0.0, threshold: THRESHOLD, evidence: Vec::new() };
-        if !runs {
+        if !runs && !features.are_decided() {
             return decided(Reason::NothingToRun);
         }
         if features.challenge && features.visible_words <= ALL_THERE_IS {
@@ -220,6 +220,10 @@ fn evidence(features: &Features) -> Vec<Evidence> {
     };
     let of_words = WORDS.iter().find(|(most, _)| words <= *most).map_or(0.0, |(_, weight)| *weight);
     weigh(true, if of_words > 0.0 { Reason::HardlyAnyText } else { Reason::HasContent }, of_words);
+    if features.are_decided() {
+        // What has begun in the part that was looked at may look empty, and is not known.
+        return evidence;
+    }
 
     // With nothing to lose, scripts are reason enough. And text of which no content was made will be no content in a browser either.
     weigh(features.visible_words <= NOTHING, Reason::NothingToSee, 0.6);
@@ -300,6 +304,30 @@ mod tests {
     /// The features of a page of which so many words were made.
     fn features(words: u32, page: &str) -> Features {
         Features::of(page.as_bytes(), &Document { word_count: words, ..Document::default() })
+    }
+
+    #[test]
+    fn nothing_outweighs_many_words_so_that_the_rest_of_the_page_need_not_be_seen() {
+        let mut hosts = Hosts::new(1);
+        for _ in 0..1_000 {
+            hosts.record("a", Outcome::RenderingWon, std::time::Duration::ZERO);
+        }
+        // All evidence for rendering that a page of many words can have.
+        let mut worst = features(MANY + 1, "<div id=root></div><main></main><script src=a.js></script>");
+        (worst.template_words, worst.scripts.fills, worst.scripts.later) = (u32::MAX, true, true);
+        let verdict = Verdict::of(&worst, hosts.lean("a", std::time::Duration::ZERO));
+        assert!(verdict.evidence.len() >= 6 && verdict.threshold < 0.8, "{verdict:?}");
+        assert!(!verdict.render && verdict.score < verdict.threshold, "{verdict:?}");
+        // And so it is not all looked at; of a page of fewer words it is.
+        let page = format!("<div id=root>{}</div><script src=a.js></script>", "<p>some words</p>".repeat(2_000));
+        for (words, whole) in [(MANY, true), (MANY + 1, false)] {
+            let features = features(words, &page);
+            assert_eq!(features.looked_at == features.bytes, whole, "{words}");
+            assert_eq!(features.scripts.external > 0, whole, "{words}");
+            let verdict = Verdict::of(&features, Lean::NEUTRAL);
+            assert_eq!((verdict.render, verdict.reason), (false, Reason::HasContent), "{words}");
+            assert_eq!(verdict.evidence.len() == 1, !whole, "{words}: what was cut off is no evidence");
+        }
     }
 
     #[test]
