@@ -1,10 +1,18 @@
 // The same work through Playwright or Puppeteer: `node browsers.mjs playwright|puppeteer CHROMIUM BASE_URL ROUNDS PAGE,PAGE..`.
-// Prints one JSON object; every figure is a list of milliseconds, one for each round.
+// Prints one JSON object; every figure is a list of milliseconds, one for each round. `barest` in place of a library is the floor:
+// the fewest calls of the protocol that bring a page, and all inputs of a form in one write, with nothing seen to.
 import { createRequire } from 'node:module';
 import { readFileSync, readdirSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const [, , library, executablePath, base, count, names] = process.argv;
+if (library === 'barest') {
+  console.log(JSON.stringify(await barest(Number(count))));
+  process.exit(0);
+}
 const require = createRequire(join(process.cwd(), 'package.json'));
 const playwright = library === 'playwright';
 const { chromium } = playwright ? require('playwright-core') : {};
@@ -114,3 +122,90 @@ for (const name of names ? names.split(',') : []) {
 }
 await browser.close();
 console.log(JSON.stringify(out));
+
+
+// Chromium by its pipe.
+function driven() {
+  const home = mkdtempSync(join(tmpdir(), 'barest-'));
+  const options = ['--headless', '--remote-debugging-pipe', '--no-startup-window', '--no-first-run', '--no-sandbox', '--disable-gpu',
+    '--disable-background-networking', `--user-data-dir=${home}`];
+  const child = spawn(executablePath, options, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'], detached: true });
+  const [orders, answers] = [child.stdio[3], child.stdio[4]];
+  const waiting = new Map();
+  let number = 0, rest = Buffer.alloc(0), over = null;
+  const end = (why) => { over = why; for (const { no } of waiting.values()) no(why); waiting.clear(); };
+  for (const stream of [orders, answers]) stream.on('error', end);
+  child.on('exit', () => end(new Error('Chromium ended')));
+  answers.on('data', (bytes) => {
+    rest = Buffer.concat([rest, bytes]);
+    for (let at; (at = rest.indexOf(0)) >= 0; rest = rest.subarray(at + 1)) {
+      const said = JSON.parse(rest.subarray(0, at).toString());
+      const key = said.id ?? said.method;
+      waiting.get(key)?.yes(said.result ?? said.params);
+      waiting.delete(key);
+    }
+  });
+  const heard = (key) => new Promise((yes, no) => { if (over) no(over); else waiting.set(key, { yes, no }); });
+  const written = (calls) => {
+    const text = calls.map(([method, params, sessionId]) => `${JSON.stringify({ id: ++number, method, params, sessionId })}\0`).join('');
+    const first = number - calls.length + 1;
+    const all = calls.map((_, at) => heard(first + at));
+    orders.write(text);
+    return Promise.all(all);
+  };
+  const call = async (method, params = {}, sessionId = undefined) => (await written([[method, params, sessionId]]))[0];
+  const evaluate = async (expression, session) => (await call('Runtime.evaluate', { expression, returnByValue: true }, session)).result.value;
+  const page = async (name) => {
+    const { browserContextId } = await call('Target.createBrowserContext');
+    const { targetId } = await call('Target.createTarget', { url: 'about:blank', browserContextId, width: 1280, height: 800 });
+    const { sessionId } = await call('Target.attachToTarget', { targetId, flatten: true });
+    await call('Page.enable', {}, sessionId);
+    const loaded = heard('Page.loadEventFired');
+    await call('Page.navigate', { url: `${base}/page/${name}` }, sessionId);
+    await loaded;
+    return sessionId;
+  };
+  const close = async () => {
+    const gone = new Promise((done) => { if (child.exitCode !== null || child.signalCode !== null) done(); else child.once('exit', done); });
+    try { process.kill(-child.pid, 'SIGKILL'); } catch { /* it is gone */ }
+    await gone;
+    rmSync(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+  };
+  return { evaluate, page, written, close };
+}
+
+async function barest(rounds) {
+  const out = { launch: [], form: [] };
+  // One start in some tens ends with a fault of Chromium's own.
+  for (let tries = 0; out.launch.length < rounds && tries < 2 * rounds; tries++) {
+    const began = performance.now();
+    const browser = driven();
+    try {
+      const session = await browser.page('static');
+      await browser.evaluate('document.documentElement.outerHTML', session);
+      out.launch.push(performance.now() - began);
+      const form = await browser.page('form');
+      const mouse = (type, x, y, button, clickCount) => ['Input.dispatchMouseEvent', { type, x, y, button, clickCount }, form];
+      const key = (type, letter) => ['Input.dispatchKeyEvent', { type, key: letter, text: type === 'keyDown' ? letter : undefined }, form];
+      const places = await browser.evaluate("[...document.querySelectorAll('button, input')].map((e) => { const box = e.getBoundingClientRect(); return [e.id, box.x + box.width / 2, box.y + box.height / 2]; })", form);
+      const calls = [];
+      for (const [id, x, y] of places) {
+        const [kind, number] = [id[0], Number(id.slice(1))];
+        if (number % 5 !== (kind === 'b' ? 1 : 2)) continue;
+        calls.push(mouse('mouseMoved', x, y, 'none', 0), mouse('mousePressed', x, y, 'left', 1), mouse('mouseReleased', x, y, 'left', 1));
+        if (kind === 'i') for (const letter of 'abcdefgh') calls.push(key('keyDown', letter), key('keyUp', letter));
+      }
+      const acted = performance.now();
+      await browser.written(calls);
+      const took = performance.now() - acted;
+      const { clicks, typed, trusted, keys } = await browser.evaluate('verify()', form);
+      if (clicks !== 4 || typed !== 4 || trusted !== 4 || keys !== 32) throw new Error('the inputs had no effect');
+      out.form.push(took);
+    } catch (error) {
+      if (error.message !== 'Chromium ended') throw error;
+    } finally {
+      await browser.close();
+    }
+  }
+  return out;
+}

@@ -140,6 +140,8 @@ async fn measure() -> Result<Report, Error> {
     engine.shutdown(Duration::from_secs(5)).await;
     let playwright = peer(&home, "playwright", &fleet.chromium, &site, &all.join(","))?;
     let puppeteer = peer(&home, "puppeteer", &fleet.chromium, &site, "")?;
+    // What nobody who drives this Chromium gets below.
+    let barest = peer(&home, "barest", &fleet.chromium, &site, "")?;
 
     let figures = |name: &str| (median(&playwright[name]), median(&puppeteer[name]));
     let rows = [
@@ -155,6 +157,16 @@ async fn measure() -> Result<Report, Error> {
             ("ms", json!(ours)),
             ("playwright_ms", json!(playwright)),
             ("puppeteer_ms", json!(puppeteer)),
+        ]);
+    }
+    for ((what, ours, (playwright, puppeteer)), name) in [(rows[0], "launch"), (rows[2], "form")] {
+        let floor = median(&barest[name]);
+        report.row([
+            ("what", json!(format!("{what}, by the barest protocol alone"))),
+            ("barest_ms", json!(floor)),
+            ("of_playwright", json!(floor / playwright)),
+            ("puppeteer_of_it", json!(puppeteer / floor)),
+            ("ours_of_it", json!(ours / floor)),
         ]);
     }
     report.row([("what", json!("launch to first content, with Chromium's sandbox")), ("ms", json!(ms(&mut confined)))]);
