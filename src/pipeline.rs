@@ -550,8 +550,8 @@ fn outcome(rendered: &Result<Rendered, Error>) -> Outcome {
 /// Pages on their way from a worker.
 const PAGES: usize = 2;
 
-/// What a page is known by if it kills workers. No two engines know it by the same, so that nobody can make one that passes for
-/// another.
+/// What a page is known by if it kills workers. Every engine has a seed of its own, so that nobody outside can tell which pages
+/// would pass for each other.
 async fn key_of(keys: RandomState, page: &Bytes) -> Result<u64, Error> {
     if page.len() <= KNOWN_AT_ONCE {
         return Ok(keys.hash_one(page));

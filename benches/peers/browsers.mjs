@@ -136,6 +136,8 @@ function driven() {
   const end = (why) => { over = why; for (const { no } of waiting.values()) no(why); waiting.clear(); };
   for (const stream of [orders, answers]) stream.on('error', end);
   child.on('exit', () => end(new Error('Chromium ended')));
+  // What takes as long does not come any more.
+  const patience = setTimeout(() => end(new Error('Chromium does not answer')), 20_000);
   answers.on('data', (bytes) => {
     rest = Buffer.concat([rest, bytes]);
     for (let at; (at = rest.indexOf(0)) >= 0; rest = rest.subarray(at + 1)) {
@@ -166,6 +168,7 @@ function driven() {
     return sessionId;
   };
   const close = async () => {
+    clearTimeout(patience);
     const gone = new Promise((done) => { if (child.exitCode !== null || child.signalCode !== null) done(); else child.once('exit', done); });
     try { process.kill(-child.pid, 'SIGKILL'); } catch { /* it is gone */ }
     await gone;
