@@ -242,7 +242,10 @@ impl<'p> Pass<'p> {
     fn end(mut self, page: &[u8], document: &Document) -> Features {
         let words = self.words;
         for watched in std::mem::take(&mut self.watched) {
-            watched.over(words, &mut self.features);
+            // What was cut off may have its words further on.
+            if !self.features.are_decided() || words > watched.before {
+                watched.over(words, &mut self.features);
+            }
         }
         let mut features = self.features;
         features.leads |= self.refreshes;

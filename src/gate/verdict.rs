@@ -298,6 +298,7 @@ impl Better {
 
 #[cfg(test)]
 mod tests {
+    use super::super::features::Container;
     use super::super::hosts::{Hosts, Outcome};
     use super::*;
 
@@ -328,6 +329,9 @@ mod tests {
             assert_eq!((verdict.render, verdict.reason), (false, Reason::HasContent), "{words}");
             assert_eq!(verdict.evidence.len() == 1, !whole, "{words}: what was cut off is no evidence");
         }
+        let late = format!("<style>{}</style><div id=root>{}<p>words</p></div>", "a{}".repeat(5_000), "<i></i>".repeat(1_000));
+        let root = |words| features(words, &late).root;
+        assert_eq!((root(MANY), root(MANY + 1)), (Container::Filled { words: 1 }, Container::None), "it is not called empty");
     }
 
     #[test]
