@@ -1,15 +1,18 @@
 // The same work through Playwright or Puppeteer: `node browsers.mjs playwright|puppeteer CHROMIUM BASE_URL ROUNDS PAGE,PAGE..`.
-// Prints one JSON object; every figure is a list of milliseconds, one for each round. `barest` in place of a library is the floor:
-// the fewest calls of the protocol that bring a page, and all inputs of a form in one write, with nothing seen to.
+// Prints one JSON object; every figure is a list of milliseconds, one for each round. With `asked` in place of ROUNDS it launches
+// once for each line that it is given, and says how many milliseconds that took. `barest` in place of a library is the floor: the
+// fewest calls of the protocol that bring a page, and all inputs of a form in one write, with nothing seen to.
 import { createRequire } from 'node:module';
 import { readFileSync, readdirSync } from 'node:fs';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { spawn } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 
 const [, , library, executablePath, base, count, names] = process.argv;
 if (library === 'barest') {
+  if (count === 'asked') await asked(async () => (await barest(1)).launch[0]);
   console.log(JSON.stringify(await barest(Number(count))));
   process.exit(0);
 }
@@ -17,7 +20,7 @@ const require = createRequire(join(process.cwd(), 'package.json'));
 const playwright = library === 'playwright';
 const { chromium } = playwright ? require('playwright-core') : {};
 const puppeteer = playwright ? null : require('puppeteer-core');
-const rounds = Number(count);
+const rounds = Number(count) || 0;
 const args = ['--no-sandbox', '--disable-gpu'];
 const now = () => performance.now();
 const launch = () => (playwright ? chromium.launch({ executablePath, headless: true, args }) : puppeteer.launch({ executablePath, headless: 'shell', args }));
@@ -59,16 +62,18 @@ function held() {
 }
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-const out = { memory: {}, launch: [], job: [], form: [], form_job: [], chain: [], idle: {}, verified: null };
-for (let i = 0; i < rounds; i++) {
+const out = { memory: {}, job: [], form: [], form_job: [], chain: [], idle: {}, verified: null };
+const launched = async () => {
   const began = now();
   const browser = await launch();
   const page = await (await context(browser)).newPage();
   await page.goto(base + '/page/static');
   await page.content();
-  out.launch.push(now() - began);
+  const took = now() - began;
   await browser.close();
-}
+  return took;
+};
+if (count === 'asked') await asked(launched);
 const browser = await launch();
 const job = async (name, work) => {
   const began = now();
@@ -123,6 +128,10 @@ for (const name of names ? names.split(',') : []) {
 await browser.close();
 console.log(JSON.stringify(out));
 
+async function asked(launched) {
+  for await (const _ of createInterface({ input: process.stdin })) console.log(await launched());
+  process.exit(0);
+}
 
 // Chromium by its pipe.
 function driven() {
@@ -159,11 +168,13 @@ function driven() {
   const evaluate = async (expression, session) => (await call('Runtime.evaluate', { expression, returnByValue: true }, session)).result.value;
   const page = async (name) => {
     const { browserContextId } = await call('Target.createBrowserContext');
-    const { targetId } = await call('Target.createTarget', { url: 'about:blank', browserContextId, width: 1280, height: 800 });
-    const { sessionId } = await call('Target.attachToTarget', { targetId, flatten: true });
-    await call('Page.enable', {}, sessionId);
+    // At its address at once, and held there until it is listened to.
+    const attached = heard('Target.attachedToTarget');
+    const target = { url: `${base}/page/${name}`, browserContextId, width: 1280, height: 800 };
+    await written([['Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: true, flatten: true }], ['Target.createTarget', target]]);
+    const { sessionId } = await attached;
     const loaded = heard('Page.loadEventFired');
-    await call('Page.navigate', { url: `${base}/page/${name}` }, sessionId);
+    await written([['Page.enable', {}, sessionId], ['Runtime.runIfWaitingForDebugger', {}, sessionId]]);
     await loaded;
     return sessionId;
   };

@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::error::{Doing, RenderError};
 use crate::instance::{Browser, BrowserLease};
 use crate::page::Page;
+use crate::request::RenderRequest;
 use crate::spec::{BrowserSpec, SandboxPolicy};
 use canary::{Song, try_out};
 pub use policy::Retirement;
@@ -180,7 +181,17 @@ impl Fleet {
         Page::open(self.lease(deadline).await?, self.inner.spec.limits).await
     }
 
-    /// The same for whoever comes later: nothing of it is still to come.
+    /// The same for a request that waits for it: if its page is the first one of the browser and has only to go there, it comes up
+    /// while it goes.
+    pub(crate) async fn page_for(&self, request: &RenderRequest, deadline: Instant) -> Result<Page, RenderError> {
+        let (lease, limits) = (self.lease(deadline).await?, self.inner.spec.limits);
+        match request.plain_address() {
+            Some(url) => Page::open_at(lease, limits, url, deadline).await,
+            None => Page::open(lease, limits).await,
+        }
+    }
+
+    /// The same as [`Fleet::page`] for whoever comes later: nothing of it is still to come.
     pub(crate) async fn spare(&self, deadline: Instant) -> Result<Page, RenderError> {
         let page = self.page(deadline).await?;
         page.ready().await?;

@@ -12,13 +12,13 @@ use chromiumoxide_cdp::cdp::browser_protocol::browser::{BrowserContextId, GetVer
 use chromiumoxide_cdp::cdp::browser_protocol::page::CrashParams;
 use chromiumoxide_cdp::cdp::browser_protocol::storage::GetCookiesParams;
 use chromiumoxide_cdp::cdp::browser_protocol::target::{
-    CloseTargetParams, CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams, SetDiscoverTargetsParams,
-    TargetId,
+    CloseTargetParams, CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams, FilterEntry,
+    SetAutoAttachParams, SetDiscoverTargetsParams, TargetFilter, TargetId,
 };
 use eventmesh_actors::process::{LastWords, Process, ProcessHost, ProcessSpec, Streams};
 use eventmesh_actors::{Interrupt, KernelMemory, spawn_named};
 use serde::Deserialize;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::cdp::{CdpError, Connection, Event, Session};
@@ -50,6 +50,8 @@ pub(crate) struct Browser {
     network: Mutex<(Option<u32>, u64)>,
     /// A context that was made with the browser itself, for whoever is first to need one.
     first: Mutex<Option<String>>,
+    /// Who waits for the session of a page that is held.
+    holding: Mutex<Option<oneshot::Sender<Attached>>>,
     leases: watch::Sender<usize>,
 }
 
@@ -59,13 +61,22 @@ impl fmt::Debug for Browser {
     }
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Attached {
+    session_id: String,
+    target_info: TargetInfo,
+    #[serde(default)]
+    waiting_for_debugger: bool,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TargetEvent {
     target_info: TargetInfo,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TargetInfo {
     target_id: String,
@@ -124,6 +135,7 @@ impl Browser {
             said,
             network: Mutex::default(),
             first: Mutex::new(Some(context)),
+            holding: Mutex::default(),
             leases: watch::Sender::new(0),
         });
         let mut events = browser.connection.events();
@@ -143,6 +155,14 @@ impl Browser {
 
     /// A window that a page has opened is closed again. Where it was to lead, the page itself has said.
     fn hear(self: Arc<Self>, event: &Event) {
+        if event.method == "Target.attachedToTarget" {
+            let waits = self.holding.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let (Some(waits), Some(attached)) = (waits, event.read()) {
+                // Whoever waited may have gone, and the page's context with it.
+                let _ = waits.send(attached);
+            }
+            return;
+        }
         if event.method != "Target.targetCreated" {
             return;
         }
@@ -180,27 +200,51 @@ impl Browser {
         told(&self.said)
     }
 
+    /// A page in a context of its own that is on its way to `url`, but held before anything of that is asked for; only if it is the
+    /// browser's first one, since every page that came to be meanwhile would be held, too.
+    pub(crate) async fn held(self: &Arc<Self>, url: &str, within: Duration) -> Result<Option<Held>, RenderError> {
+        let Some(id) = self.first.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(None) };
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        let context = Context { browser: Arc::clone(self), id, kept: false };
+        let (send, attached) = oneshot::channel();
+        self.holding.lock().unwrap_or_else(PoisonError::into_inner).replace(send);
+        let mut batch = self.session().batch();
+        // In one write: nobody else's page comes to be in between.
+        let hold = batch.add(&holding(true));
+        let target = batch.add(&target(url, &context));
+        let free = batch.add(&holding(false));
+        drop(batch.add(&network_of(&context)));
+        batch.send().await?;
+        hold.within(within).await?;
+        let target = target.within(within).await?.target_id.inner().clone();
+        free.within(within).await?;
+        let attached = timeout(within, attached).await;
+        let attached = attached.map_err(|_| CdpError::Deadline { method: "Target.setAutoAttach".to_owned(), within })?;
+        let Ok(attached) = attached else { return Err(RenderError::BrowserGone) };
+        let ours = attached.target_info.target_id == target && attached.waiting_for_debugger;
+        Ok(ours.then_some(Held { context, target, session: attached.session_id }))
+    }
+
     /// A context of its own, with an empty page, and the id of that.
     pub(crate) async fn context(self: &Arc<Self>, within: Duration) -> Result<(Context, String), RenderError> {
         self.pages.fetch_add(1, Ordering::Relaxed);
         let root = self.session();
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let id = match first {
+        let context = match first {
             Some(first) => {
                 // Whatever loads for it is made while its page comes up, and nobody waits for the answer.
                 let mut batch = root.batch();
-                drop(batch.add(&GetCookiesParams { browser_context_id: Some(BrowserContextId::from(first.clone())) }));
+                let context = Context { browser: Arc::clone(self), id: first, kept: false };
+                drop(batch.add(&network_of(&context)));
                 batch.send().await?;
-                first
+                context
             }
-            None => root.call(&separate(), within).await?.browser_context_id.inner().clone(),
+            None => {
+                let id = root.call(&separate(), within).await?.browser_context_id.inner().clone();
+                Context { browser: Arc::clone(self), id, kept: false }
+            }
         };
-        let context = Context { browser: Arc::clone(self), id, kept: false };
-        let mut target = CreateTargetParams::new("about:blank");
-        target.browser_context_id = Some(BrowserContextId::from(context.id.clone()));
-        target.width = Some(1280);
-        target.height = Some(800);
-        let target = root.call(&target, within).await?.target_id.inner().clone();
+        let target = root.call(&target("about:blank", &context), within).await?.target_id.inner().clone();
         Ok((context, target))
     }
 
@@ -296,6 +340,14 @@ impl Browser {
     }
 }
 
+/// A page that is held, with its context and its session.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) context: Context,
+    pub(crate) target: String,
+    pub(crate) session: String,
+}
+
 /// A context that ends with whoever has it, unless it is kept.
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -346,6 +398,29 @@ impl Drop for BrowserLease {
 /// A context that has nothing in common with others.
 fn separate() -> CreateBrowserContextParams {
     CreateBrowserContextParams { dispose_on_detach: Some(true), ..CreateBrowserContextParams::default() }
+}
+
+/// A page at `url`.
+fn target(url: &str, context: &Context) -> CreateTargetParams {
+    let mut target = CreateTargetParams::new(url);
+    target.browser_context_id = Some(BrowserContextId::from(context.id.clone()));
+    target.width = Some(1280);
+    target.height = Some(800);
+    target
+}
+
+/// A question that only whatever loads for a context can answer.
+fn network_of(context: &Context) -> GetCookiesParams {
+    GetCookiesParams { browser_context_id: Some(BrowserContextId::from(context.id.clone())) }
+}
+
+/// Whether pages that come to be are held until we let them go.
+fn holding(pages: bool) -> SetAutoAttachParams {
+    let mut attach = SetAutoAttachParams::new(true, pages);
+    attach.flatten = Some(true);
+    let page = FilterEntry { r#type: Some("page".to_owned()), exclude: Some(!pages) };
+    attach.filter = Some(TargetFilter::new(vec![page, FilterEntry { r#type: None, exclude: Some(true) }]));
+    attach
 }
 
 fn process(spec: &BrowserSpec, sandboxed: bool) -> ProcessSpec {

@@ -106,7 +106,7 @@ async fn steps(page: &Page, request: &RenderRequest, deadline: Instant, progress
     prepare(page, request).await?;
     let cap = deadline.min(began + request.options.settle_cap);
     let acts = !request.options.actions.is_empty();
-    if acts {
+    if acts && !page.is_held() {
         page.warm().await?;
     }
     let url = navigate(page, request, deadline).await?;
@@ -300,7 +300,15 @@ fn param(cookie: &Cookie, url: &str) -> CookieParam {
 /// Goes where the page is. Returns as soon as it is on its way in.
 async fn navigate(page: &Page, request: &RenderRequest, deadline: Instant) -> Result<String, RenderError> {
     let url = address(request).to_owned();
-    go(page, &url, deadline).await?;
+    if page.is_held() {
+        match page.let_go(deadline).await? {
+            Some(arrived) => arrived?,
+            // It is not on its way, as it seems.
+            None => go(page, &url, deadline).await?,
+        }
+    } else {
+        go(page, &url, deadline).await?;
+    }
     Ok(url)
 }
 

@@ -1,6 +1,7 @@
 //! One page in a context of its own: made ahead, used for one job, and thrown away.
 
 pub(crate) mod frames;
+mod held;
 mod outside;
 mod parts;
 pub(crate) mod settle;
@@ -40,9 +41,9 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::blocklist;
-use crate::cdp::{CdpError, Event, Events, Session};
+use crate::cdp::{Batch, CdpError, Event, Events, Session};
 use crate::error::{Doing, RenderError};
-use crate::instance::{Browser, BrowserLease};
+use crate::instance::{Browser, BrowserLease, Context};
 use crate::request::Dialog;
 use crate::script;
 use crate::spec::BrowserLimits;
@@ -104,7 +105,10 @@ pub(crate) struct Page {
     born: Instant,
     /// The most that its scripts were seen to hold.
     held: AtomicU64,
-    known: Known,
+    /// The answer to its first request.
+    known: Later<Wait>,
+    /// The answers to its set-up, while it is held.
+    set_up: Later<Vec<Wait>>,
 }
 
 impl Page {
@@ -114,10 +118,23 @@ impl Page {
         let (context, target) = browser.context(limits.call).await?;
         let attach = AttachToTargetParams { target_id: TargetId::new(target.clone()), flatten: Some(true) };
         let attached = browser.session().call(&attach, limits.call).await?;
-        let (session, events) = browser.connection().session(attached.session_id.inner());
+        let page = Self::new(lease, limits, context, &target, attached.session_id.inner());
+        let (mut batch, waits) = page.set_up(limits.call);
+        page.known.put(page.ask(&mut batch));
+        batch.send().await?;
+        for wait in waits {
+            wait.await?;
+        }
+        Ok(page)
+    }
+
+    /// One that is listened to.
+    fn new(lease: BrowserLease, limits: BrowserLimits, context: Context, target: &str, session: &str) -> Self {
+        let browser = Arc::clone(&lease.browser);
+        let (session, events) = browser.connection().session(session);
         let key = format!("_{:016x}", fastrand::u64(..));
         let shared = Arc::new(Shared {
-            state: watch::Sender::new(PageState::new(&target)),
+            state: watch::Sender::new(PageState::new(target)),
             sessions: Mutex::new(vec![session.clone()]),
             workers: Mutex::default(),
             answer: Mutex::default(),
@@ -127,13 +144,14 @@ impl Page {
             watch: format!("({})({}, 50, 1000)", script::WATCH.trim_end(), script::literal(&key)),
             ears: Mutex::default(),
         });
-        let page = Self {
+        shared.listen(Arc::clone(&browser), session.clone(), 0, events);
+        Self {
             lease: Some(lease),
-            browser: Arc::clone(&browser),
+            browser,
             context: context.keep(),
-            frame: target,
-            session: session.clone(),
-            shared: Arc::clone(&shared),
+            frame: target.to_owned(),
+            session,
+            shared,
             key,
             limits,
             worlds: Mutex::default(),
@@ -141,17 +159,15 @@ impl Page {
             uploads: Mutex::default(),
             born: Instant::now(),
             held: AtomicU64::new(0),
-            known: Known::default(),
-        };
-        page.shared.listen(Arc::clone(&browser), session, 0, events);
-        page.set_up().await?;
-        Ok(page)
+            known: Later::default(),
+            set_up: Later::default(),
+        }
     }
 
-    /// What holds for all pages.
-    async fn set_up(&self) -> Result<(), RenderError> {
+    /// What holds for all pages, and the answers to it.
+    fn set_up(&self, within: Duration) -> (Batch, Vec<Wait>) {
         let mut batch = self.session.batch();
-        let mut waits = self.shared.furnish(&mut batch, &self.session);
+        let mut waits = self.shared.furnish(&mut batch, &self.session, within);
         let root = self.browser.session();
         let deny = SetDownloadBehaviorParams {
             behavior: SetDownloadBehaviorBehavior::Deny,
@@ -159,24 +175,23 @@ impl Page {
             download_path: None,
             events_enabled: Some(true),
         };
-        waits.push(settled(batch.add_to(&root, &deny), self.limits.call));
-        waits.push(settled(batch.add_to(&root, &Permissions::none(&self.context)), self.limits.call));
-        waits.push(settled(batch.add(&SetBypassServiceWorkerParams::new(true)), self.limits.call));
-        waits.push(settled(batch.add(&block(blocklist::DEFAULT.iter().copied())), self.limits.call));
-        let own = batch.add(&script::call(format!("fetch('{}').then((answer) => answer.text())", state::OWN), None));
-        self.known.0.lock().unwrap_or_else(PoisonError::into_inner).replace(settled(own, self.limits.call));
-        batch.send().await?;
-        for wait in waits {
-            wait.await?;
-        }
-        Ok(())
+        waits.push(settled(batch.add_to(&root, &deny), within));
+        waits.push(settled(batch.add_to(&root, &Permissions::none(&self.context)), within));
+        waits.push(settled(batch.add(&SetBypassServiceWorkerParams::new(true)), within));
+        waits.push(settled(batch.add(&block(blocklist::DEFAULT.iter().copied())), within));
+        (batch, waits)
+    }
+
+    /// Has the page ask for something itself, by which is known what shows it.
+    fn ask(&self, batch: &mut Batch) -> Wait {
+        let own = format!("fetch('{}').then((answer) => answer.text())", state::OWN);
+        settled(batch.add(&script::call(own, None)), self.limits.call)
     }
 
     /// Waits until it is ready to the last: until all that it needs of its process has been there once. Who is in a hurry goes
     /// without.
     pub(crate) async fn ready(&self) -> Result<(), RenderError> {
-        let known = self.known.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(known) = known {
+        if let Some(known) = self.known.take() {
             known.await?;
         }
         Ok(())
@@ -361,13 +376,32 @@ pub(crate) fn block<'p>(patterns: impl Iterator<Item = &'p str>) -> SetBlockedUr
 
 type Wait = std::pin::Pin<Box<dyn Future<Output = Result<(), CdpError>> + Send>>;
 
-/// The answer to a page's first request, until somebody waits for it.
-#[derive(Default)]
-struct Known(Mutex<Option<Wait>>);
+/// Answers, until somebody waits for them.
+struct Later<W>(Mutex<Option<W>>);
 
-impl fmt::Debug for Known {
+impl<W> Default for Later<W> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<W> Later<W> {
+    fn put(&self, waits: W) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(waits);
+    }
+
+    fn is_there(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn take(&self) -> Option<W> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<W> fmt::Debug for Later<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Known")
+        f.write_str("Later")
     }
 }
 
@@ -420,8 +454,7 @@ struct Paused {
 
 impl Shared {
     /// What every session needs, the page's and those of its frames.
-    fn furnish(&self, batch: &mut crate::cdp::Batch, session: &Session) -> Vec<Wait> {
-        let call = Duration::from_secs(5);
+    fn furnish(&self, batch: &mut Batch, session: &Session, call: Duration) -> Vec<Wait> {
         vec![
             settled(batch.add_to(session, &EnablePage::default()), call),
             settled(batch.add_to(session, &EnableRuntime::default()), call),

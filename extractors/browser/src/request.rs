@@ -234,6 +234,14 @@ impl RenderRequest {
     }
 }
 
+impl RenderRequest {
+    /// Where a page has to go that needs nothing else than all pages before it does.
+    pub(crate) fn plain_address(&self) -> Option<&str> {
+        let RenderSource::Url(url) = &self.source else { return None };
+        self.options.begin_as_usual().then_some(url)
+    }
+}
+
 /// The longest that an action may take.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
@@ -244,6 +252,34 @@ impl RenderOptions {
     pub fn need_a_browser(&self) -> bool {
         let brings = self.screenshot.is_some() || self.pdf || self.raw || self.console || self.network || self.with_cookies;
         brings || !self.actions.is_empty()
+    }
+
+    /// Whether the browser has nothing to be told of them before the page begins to load.
+    fn begin_as_usual(&self) -> bool {
+        let Self {
+            viewport,
+            user_agent,
+            headers,
+            cookies,
+            locale,
+            timezone,
+            javascript,
+            block_defaults,
+            block,
+            // What is seen to while it loads, and later.
+            wait: _,
+            settle_cap: _,
+            actions: _,
+            screenshot: _,
+            pdf: _,
+            html: _,
+            raw: _,
+            console: _,
+            network: _,
+            with_cookies: _,
+        } = self;
+        let identity = user_agent.is_none() && locale.is_none() && timezone.is_none() && *viewport == Viewport::default();
+        identity && headers.is_empty() && cookies.is_empty() && *javascript && *block_defaults && block.is_empty()
     }
 
     /// What makes no sense about them, if anything.

@@ -59,7 +59,7 @@ impl Worker for BrowserWorker {
             let spare = spare.filter(|page| page.is_sound() && self.fleet.is_current(page.browser()) && page.age() < STALE);
             let page = match spare {
                 Some(page) => page,
-                None => match timeout_at(job.deadline, self.fleet.page(job.deadline)).await {
+                None => match timeout_at(job.deadline, self.fleet.page_for(&job.request, job.deadline)).await {
                     Ok(Ok(page)) => page,
                     // A browser that went in this very moment; its successor has the page.
                     Ok(Err(error)) if tries < 2 && (is_browsers_fault(&error) || matches!(error, RenderError::Protocol(_))) => {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chromiumoxide_cdp::cdp::browser_protocol::emulation::SetScriptExecutionDisabledParams;
 use chromiumoxide_cdp::cdp::browser_protocol::network::{EnableParams as EnableNetwork, SetBypassServiceWorkerParams};
@@ -189,7 +190,8 @@ impl Shared {
             browser.connection().forget(&session);
         } else {
             self.listen(Arc::clone(browser), session.clone(), index, events);
-            drop(self.furnish(&mut batch, &session));
+            // Nobody waits for the answers.
+            drop(self.furnish(&mut batch, &session, Duration::ZERO));
             self.want(&mut batch);
         }
         drop(batch.add(&RunIfWaitingForDebuggerParams::default()));

@@ -79,6 +79,10 @@ pub(crate) struct PageState {
     pub(crate) headers: Vec<(String, String)>,
     /// Why the document could not be loaded.
     pub(crate) failed: Option<String>,
+    /// The request for the document, the last one.
+    pub(crate) main: Option<String>,
+    /// What has come of the page's first navigation: its document, or what kept it from coming.
+    pub(crate) arrival: Option<Result<(), String>>,
     /// Counts what settling has to know of: documents, and scripts that come and go.
     pub(crate) version: u64,
     open: HashMap<String, Open>,
@@ -372,6 +376,7 @@ impl PageState {
         let main = request.frame_id == self.frame && request.r#type == "Document" && request.request_id == request.loader_id;
         if main {
             self.version += 1;
+            self.main = Some(request.request_id.clone());
             if let Some(before) = &request.redirect_response {
                 self.status = Some(before.status);
             }
@@ -447,6 +452,11 @@ impl PageState {
         if self.own.as_ref() == Some(&ended.request_id) {
             return;
         }
+        if self.main.as_ref() == Some(&ended.request_id)
+            && let Some(why) = &ended.error_text
+        {
+            self.arrival.get_or_insert_with(|| Err(why.clone()));
+        }
         // What comes from memory is no matter of the network.
         let loaded = self.open.get(&ended.request_id).is_none_or(|open| open.kind != "Memory");
         self.broken |= loaded && ended.error_text.is_some() && ended.blocked_reason.is_none();
@@ -491,6 +501,7 @@ impl PageState {
         if frame.id == self.frame {
             self.url = frame.url;
             self.left = None;
+            self.arrival.get_or_insert(Ok(()));
             // What the document before still waited for never comes, and nobody says so.
             self.open.retain(|_, open| open.loader == frame.loader_id || !content_waits_for(&open.kind));
             if frame.loader_id != self.loader {
