@@ -5,16 +5,17 @@ mod outside;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chromiumoxide_cdp::cdp::browser_protocol::browser::{BrowserContextId, GetVersionParams};
 use chromiumoxide_cdp::cdp::browser_protocol::page::CrashParams;
 use chromiumoxide_cdp::cdp::browser_protocol::storage::GetCookiesParams;
 use chromiumoxide_cdp::cdp::browser_protocol::target::{
-    CloseTargetParams, CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams, FilterEntry,
-    SetAutoAttachParams, SetDiscoverTargetsParams, TargetFilter, TargetId,
+    AttachToTargetParams, CloseTargetParams, CreateBrowserContextParams, CreateTargetParams, DisposeBrowserContextParams,
+    FilterEntry, SetAutoAttachParams, SetDiscoverTargetsParams, TargetFilter, TargetId,
 };
+use chromiumoxide_cdp::cdp::js_protocol::runtime::RunIfWaitingForDebuggerParams;
 use eventmesh_actors::process::{LastWords, Process, ProcessHost, ProcessSpec, Streams};
 use eventmesh_actors::{Interrupt, KernelMemory, spawn_named};
 use serde::Deserialize;
@@ -30,6 +31,9 @@ use crate::spec::{ARGUMENTS, BrowserSpec, LauncherProgram, through};
 const SAID: usize = 4 << 10;
 /// In the command line of the process that loads.
 const NETWORK: &[u8] = b"--utility-sub-type=network.";
+
+/// The event that says that windows are not held any more.
+const FREE: &str = "free";
 
 /// A browser that is up.
 pub(crate) struct Browser {
@@ -52,6 +56,8 @@ pub(crate) struct Browser {
     first: Mutex<Option<String>>,
     /// Who waits for the session of a page that is held.
     holding: Mutex<Option<oneshot::Sender<Attached>>>,
+    /// The context of the page that was held, for as long as windows are, too.
+    held: Mutex<Option<String>>,
     leases: watch::Sender<usize>,
 }
 
@@ -136,6 +142,7 @@ impl Browser {
             network: Mutex::default(),
             first: Mutex::new(Some(context)),
             holding: Mutex::default(),
+            held: Mutex::default(),
             leases: watch::Sender::new(0),
         });
         let mut events = browser.connection.events();
@@ -163,6 +170,9 @@ impl Browser {
             }
             return;
         }
+        if event.method == FREE {
+            self.held().take();
+        }
         if event.method != "Target.targetCreated" {
             return;
         }
@@ -170,12 +180,31 @@ impl Browser {
         if info.r#type != "page" || info.opener_id.is_none() {
             return;
         }
+        let held = self.held().is_some();
         spawn_named("popup's end", async move {
-            let close = CloseTargetParams::new(TargetId::new(info.target_id));
-            if let Err(error) = self.session().call(&close, CLOSE).await {
+            if let Err(error) = self.shut(TargetId::new(info.target_id), held).await {
                 tracing::debug!(%error, "a popup was not closed; it goes with its page");
             }
         });
+    }
+
+    /// Closes a window that a page has opened.
+    async fn shut(&self, window: TargetId, held: bool) -> Result<(), CdpError> {
+        let root = self.session();
+        if !held {
+            return root.call(&CloseTargetParams::new(window), CLOSE).await.map(drop);
+        }
+        let attach = AttachToTargetParams { target_id: window.clone(), flatten: Some(true) };
+        let attached = root.call(&attach, CLOSE).await?;
+        let (session, _) = self.connection.session(attached.session_id.inner());
+        let mut batch = session.batch();
+        // Whoever has opened it waits for it to be let go.
+        drop(batch.add(&RunIfWaitingForDebuggerParams::default()));
+        let closed = batch.add_to(&root, &CloseTargetParams::new(window));
+        let sent = batch.send().await;
+        self.connection.forget(&session);
+        sent?;
+        closed.within(CLOSE).await.map(drop)
     }
 
     /// The browser itself, to be called.
@@ -202,12 +231,13 @@ impl Browser {
 
     /// A page in a context of its own that is on its way to `url`, but held before anything of that is asked for; only if it is the
     /// browser's first one, since every page that came to be meanwhile would be held, too.
-    pub(crate) async fn held(self: &Arc<Self>, url: &str, within: Duration) -> Result<Option<Held>, RenderError> {
+    pub(crate) async fn hold(self: &Arc<Self>, url: &str, within: Duration) -> Result<Option<Held>, RenderError> {
         let Some(id) = self.first.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(None) };
         self.pages.fetch_add(1, Ordering::Relaxed);
         let context = Context { browser: Arc::clone(self), id, kept: false };
         let (send, attached) = oneshot::channel();
         self.holding.lock().unwrap_or_else(PoisonError::into_inner).replace(send);
+        self.held().replace(context.id.clone());
         let mut batch = self.session().batch();
         // In one write: nobody else's page comes to be in between.
         let hold = batch.add(&holding(true));
@@ -266,12 +296,29 @@ impl Browser {
     pub(crate) async fn dispose(&self, context: &str, within: Duration) -> bool {
         let dispose = DisposeBrowserContextParams::new(BrowserContextId::from(context.to_owned()));
         match self.session().call(&dispose, within).await {
-            Ok(_) => true,
+            Ok(_) => {
+                self.hold_no_more(context).await;
+                true
+            }
             Err(error) => {
                 tracing::debug!(%error, browser = self.number, "a context was not disposed of");
                 self.is_gone()
             }
         }
+    }
+
+    /// Once the page is gone that was held, Chromium is told that no page is to be held: before that it would lose its session.
+    async fn hold_no_more(&self, context: &str) {
+        let held = self.held().as_deref() == Some(context);
+        let none = SetAutoAttachParams { flatten: Some(true), ..SetAutoAttachParams::new(false, false) };
+        if held && self.session().call(&none, CLOSE).await.is_ok() {
+            // Of windows that were opened before, it has told before.
+            self.connection.note(FREE);
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<String>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its scratch directory, which goes with it.

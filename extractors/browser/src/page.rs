@@ -20,6 +20,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use chromiumoxide_cdp::cdp::browser_protocol::browser::{
     BrowserContextId, SetDownloadBehaviorBehavior, SetDownloadBehaviorParams,
 };
+use chromiumoxide_cdp::cdp::browser_protocol::emulation::SetFocusEmulationEnabledParams;
 use chromiumoxide_cdp::cdp::browser_protocol::fetch::{
     ContinueRequestParams, FulfillRequestParams, HeaderEntry, RequestId as FetchId,
 };
@@ -178,6 +179,8 @@ impl Page {
         waits.push(settled(batch.add_to(&root, &deny), within));
         waits.push(settled(batch.add_to(&root, &Permissions::none(&self.context)), within));
         waits.push(settled(batch.add(&SetBypassServiceWorkerParams::new(true)), within));
+        // Which page of a browser has the focus, and when, is a matter of chance otherwise.
+        waits.push(settled(batch.add(&SetFocusEmulationEnabledParams::new(true)), within));
         waits.push(settled(batch.add(&block(blocklist::DEFAULT.iter().copied())), within));
         (batch, waits)
     }

@@ -235,6 +235,13 @@ impl Connection {
         Events { events: heard }
     }
 
+    /// Puts an event of ours after all events of the browser itself that have come so far. Whoever is too busy to hear it hears it not.
+    pub(crate) fn note(&self, method: &str) {
+        if let Some(own) = &self.shared.state().own {
+            let _ = own.try_send(Event { method: method.to_owned(), params: "{}".to_owned() });
+        }
+    }
+
     /// A session that the browser has opened, and its events from now on.
     pub(crate) fn session(&self, id: &str) -> (Session, Events) {
         let id: Arc<str> = id.into();

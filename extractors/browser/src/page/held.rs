@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use chromiumoxide_cdp::cdp::browser_protocol::emulation::SetFocusEmulationEnabledParams;
 use chromiumoxide_cdp::cdp::js_protocol::runtime::RunIfWaitingForDebuggerParams;
 use tokio::time::Instant;
 
@@ -24,15 +23,13 @@ impl Page {
         deadline: Instant,
     ) -> Result<Self, RenderError> {
         let browser = Arc::clone(&lease.browser);
-        let Some(Held { context, target, session }) = browser.held(url, limits.call).await? else {
+        let Some(Held { context, target, session }) = browser.hold(url, limits.call).await? else {
             return Self::open(lease, limits).await;
         };
         let page = Self::new(lease, limits, context, &target, &session);
         // Nothing is answered before the document has begun to come, which may be as late as anything may.
         let (mut batch, waits) = page.set_up(deadline.saturating_duration_since(Instant::now()));
         drop(page.ask(&mut batch));
-        // An empty page has the focus long before a document comes; this one may get it while its scripts run.
-        drop(batch.add(&SetFocusEmulationEnabledParams::new(true)));
         batch.send().await?;
         page.set_up.put(waits);
         Ok(page)
