@@ -105,6 +105,13 @@ pub const SETTLING: &[(&str, &str)] = &[
     ),
     ("idle-callback", "<div id=root></div><script>requestIdleCallback(()=>{root.innerHTML=text(20);done()})</script>"),
     (
+        // For a while there is no time for it.
+        "late-idle-callback",
+        "<div id=root></div><script>requestIdleCallback(()=>{root.innerHTML=text(20);done()});let n=0;const c=new MessageChannel();\
+         c.port1.onmessage=()=>{const end=performance.now()+8;while(performance.now()<end);if(++n<25)c.port2.postMessage(0)};\
+         c.port2.postMessage(0)</script>",
+    ),
+    (
         "worker",
         "<div id=root></div><script>const w=new Worker(URL.createObjectURL(new Blob(['setTimeout(()=>postMessage(1),20)'])));w.onmessage=()=>{root.innerHTML=text(20);done()}</script>",
     ),
