@@ -117,40 +117,51 @@
   // Either clears both.
   window.clearInterval = function clearInterval(id) { return clear(id); };
 
-  // Frames are asked for one after the other for ever by whatever moves, and moments without work by whatever has time; a few of
-  // them may bring something. Where there is much to do, such a moment may not come at all.
-  const FRAMES = 10;
-  const frames = new Set();
-  const watch = (name, cancel, within) => {
-    const ask = window[name];
-    const drop = window[cancel];
-    if (!ask) return;
-    const known = new Map();
-    const end = (id) => { frames.delete(known.get(id)); known.delete(id); };
-    const asking = {
-      [name](work) {
-        if (typeof work !== 'function') return Reflect.apply(ask, window, arguments);
-        const frame = { before: running, idle: running ? running.idle : 0, useful: false, until: now() + within };
-        const run = (what) => {
-          end(id);
-          frame.idle = idle(frame);
-          frame.before = null;
-          running = frame;
-          try { return work.call(window, what); } finally { if (frame.idle <= FRAMES) look(); }
-        };
-        const id = Reflect.apply(ask, window, [run, ...Array.prototype.slice.call(arguments, 1)]);
-        known.set(id, frame);
-        frames.add(frame);
-        if (within < Infinity) later(look, within);
-        return id;
-      },
-      [cancel](id) { end(id); return drop.call(window, id); },
-    };
-    window[name] = asking[name];
-    window[cancel] = asking[cancel];
+  // Frames are asked for one after the other for ever by whatever moves; a few of them may bring something.
+  const frames = new Map();
+  const askFrame = window.requestAnimationFrame;
+  const dropFrame = window.cancelAnimationFrame;
+  window.requestAnimationFrame = function requestAnimationFrame(work) {
+    if (typeof work !== 'function') return Reflect.apply(askFrame, window, arguments);
+    const frame = { before: running, idle: running ? running.idle : 0, useful: false };
+    const id = askFrame.call(window, (time) => {
+      frames.delete(id);
+      frame.idle = idle(frame);
+      frame.before = null;
+      running = frame;
+      try { return work.call(window, time); } finally { if (frame.idle <= FRAMES) look(); }
+    });
+    frames.set(id, frame);
+    return id;
   };
-  watch('requestAnimationFrame', 'cancelAnimationFrame', Infinity);
-  watch('requestIdleCallback', 'cancelIdleCallback', patience);
+  window.cancelAnimationFrame = function cancelAnimationFrame(id) {
+    dropFrame.call(window, id);
+    if (frames.delete(id)) look();
+  };
+  const FRAMES = 10;
+
+  // So may the first moments without other work that are asked for. Where there is always work, they may not come at all.
+  const MOMENTS = 20;
+  const moments = new Map(); // until when each counts
+  let asks = 0;
+  const askMoment = window.requestIdleCallback;
+  const dropMoment = window.cancelIdleCallback;
+  if (askMoment) {
+    window.requestIdleCallback = function requestIdleCallback(work, options) {
+      if (typeof work !== 'function' || ++asks > MOMENTS) return Reflect.apply(askMoment, window, arguments);
+      const id = askMoment.call(window, (left) => {
+        moments.delete(id);
+        try { return work.call(window, left); } finally { look(); }
+      }, options);
+      moments.set(id, now() + patience);
+      later(look, patience + 1); // the clock is not exact
+      return id;
+    };
+    window.cancelIdleCallback = function cancelIdleCallback(id) {
+      dropMoment.call(window, id);
+      if (moments.delete(id)) look();
+    };
+  }
 
   // ---- changes ----
   const silent = new Set(['SCRIPT', 'STYLE', 'LINK', 'META', 'NOSCRIPT', 'TEMPLATE']);
@@ -200,7 +211,8 @@
       const time = now();
       let busy = 0;
       for (const entry of timers.values()) if (idle(entry) <= 3) busy++;
-      for (const entry of frames) if (idle(entry) <= FRAMES && time < entry.until) busy++;
+      for (const entry of frames.values()) if (idle(entry) <= FRAMES) busy++;
+      for (const until of moments.values()) if (time < until) busy++;
       let oldest = Infinity;
       for (const since of calls.values()) oldest = Math.min(oldest, since);
       // A page that stands and still waits for something is most likely told news; one that is empty waits for its content.

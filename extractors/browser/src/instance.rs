@@ -194,17 +194,22 @@ impl Browser {
         if !held {
             return root.call(&CloseTargetParams::new(window), CLOSE).await.map(drop);
         }
-        let attach = AttachToTargetParams { target_id: window.clone(), flatten: Some(true) };
-        let attached = root.call(&attach, CLOSE).await?;
-        let (session, _) = self.connection.session(attached.session_id.inner());
-        let mut batch = session.batch();
         // Whoever has opened it waits for it to be let go.
-        drop(batch.add(&RunIfWaitingForDebuggerParams::default()));
-        let closed = batch.add_to(&root, &CloseTargetParams::new(window));
-        let sent = batch.send().await;
-        self.connection.forget(&session);
-        sent?;
-        closed.within(CLOSE).await.map(drop)
+        let attach = AttachToTargetParams { target_id: window.clone(), flatten: Some(true) };
+        let attached = match root.call(&attach, CLOSE).await {
+            Ok(attached) => Ok(attached),
+            Err(_) => root.call(&attach, CLOSE).await,
+        };
+        let mut batch = root.batch();
+        if let Ok(attached) = &attached {
+            let (session, _) = self.connection.session(attached.session_id.inner());
+            drop(batch.add_to(&session, &RunIfWaitingForDebuggerParams::default()));
+            self.connection.forget(&session);
+        }
+        let closed = batch.add(&CloseTargetParams::new(window));
+        batch.send().await?;
+        closed.within(CLOSE).await?;
+        attached.map(drop)
     }
 
     /// The browser itself, to be called.

@@ -1,11 +1,13 @@
 //! A page that is made where it has to go, and held there until all is in place. What shows it comes up while its document is on
-//! its way, instead of before that: the first page of a browser is there an eighth sooner.
+//! its way, instead of before that: the first page of a browser is there a tenth sooner.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chromiumoxide_cdp::cdp::js_protocol::runtime::RunIfWaitingForDebuggerParams;
 use tokio::time::Instant;
 
+use super::state::PageState;
 use super::{Page, Wait};
 use crate::error::{Doing, RenderError};
 use crate::instance::{BrowserLease, Held};
@@ -13,6 +15,8 @@ use crate::spec::BrowserLimits;
 
 /// What Chromium says of a document that it does not show: it is to be saved, or there is none.
 const ABORTED: &str = "net::ERR_ABORTED";
+/// How long what a page has told before an answer may take to be heard after it.
+const HEARD: Duration = Duration::from_millis(500);
 
 impl Page {
     /// A page that goes to `url` as soon as it is let go, if that can be had; else an empty one.
@@ -59,17 +63,26 @@ impl Page {
             }
             done = &mut set_up => {
                 done?;
-                // It has asked for its document before it could answer, if it ever will.
-                if self.shared.state.borrow().main.is_none() {
-                    return Ok(None);
+                // It has asked for its document before it could answer, if it ever will; that may not have been heard yet.
+                let heard = deadline.min(Instant::now() + HEARD);
+                let set_out = |state: &PageState| (state.main.is_some() || state.arrival.is_some()).then_some(());
+                match self.until(heard, Doing::Loading, set_out).await {
+                    Ok(()) => arrival.await?,
+                    Err(RenderError::Deadline { .. }) if Instant::now() < deadline => return Ok(None),
+                    Err(error) => return Err(error),
                 }
-                arrival.await?
             }
         };
-        let Err(why) = arrival else { return Ok(Some(Ok(()))) };
-        let status = self.shared.state.borrow().status;
-        // What came and is not shown is to be saved, unless it says itself that there is nothing to show.
-        let saved = why == ABORTED && status.is_some_and(|status| !matches!(status, 204 | 205));
+        let (status, failed) = {
+            let state = self.shared.state.borrow();
+            (state.status, state.failed.is_some())
+        };
+        let Err(why) = arrival else {
+            // What the proxy says is not the page.
+            return Ok(Some(if failed { Err(self.trouble()) } else { Ok(()) }));
+        };
+        // What came and is not shown is to be saved, unless it says itself that there is nothing to show, or was only the way there.
+        let saved = why == ABORTED && status.is_some_and(|status| !matches!(status, 204 | 205 | 300..=399));
         Ok(Some(Err(if saved { RenderError::Download } else { RenderError::Load { why } })))
     }
 }

@@ -207,6 +207,7 @@ struct Frame {
     loader_id: String,
     #[serde(default)]
     url: String,
+    unreachable_url: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -417,6 +418,9 @@ impl PageState {
     }
 
     fn answered(&mut self, response: Response) {
+        if self.own.as_ref() == Some(&response.request_id) {
+            return;
+        }
         if let Some(awaited) = &mut self.awaited {
             awaited.came |= response.response.url.contains(&awaited.part);
         }
@@ -501,7 +505,9 @@ impl PageState {
         if frame.id == self.frame {
             self.url = frame.url;
             self.left = None;
-            self.arrival.get_or_insert(Ok(()));
+            // In the place of a document that did not come there is a page of the browser's own.
+            let none = frame.unreachable_url.is_some();
+            self.arrival.get_or_insert_with(|| if none { Err("net::ERR_FAILED".to_owned()) } else { Ok(()) });
             // What the document before still waited for never comes, and nobody says so.
             self.open.retain(|_, open| open.loader == frame.loader_id || !content_waits_for(&open.kind));
             if frame.loader_id != self.loader {
