@@ -55,11 +55,14 @@ pub(crate) async fn weigh(report: &mut Report, site: &Pages, peers: [(&str, &Val
         ours.push((spare.1, each));
     }
     if let Some(chromium) = chromium {
-        let bare = bare(&chromium).await?;
-        report.row([
-            ("what", json!("memory: Chromium alone, in nobody's hands and without a page")),
-            ("all_mb", json!(bare / 1e6)),
-        ]);
+        // What draws and what loads are processes of their own, so that each can end without the others.
+        let together = ["--in-process-gpu", "--enable-features=NetworkServiceInProcess2"];
+        for (how, arguments) in [("", &[][..]), (", what draws and loads in its main process", &together)] {
+            report.row([
+                ("what", json!(format!("memory: Chromium alone, in nobody's hands and without a page{how}"))),
+                ("all_mb", json!(bare(&chromium, arguments).await? / 1e6)),
+            ]);
+        }
     }
     for (name, peer) in peers {
         let figure = |when: &str, which: usize| peer["memory"][when][which].as_f64().unwrap_or(f64::NAN);
@@ -78,10 +81,11 @@ pub(crate) async fn weigh(report: &mut Report, site: &Pages, peers: [(&str, &Val
 /// What the browser itself holds, started with as little as keeps it there: a floor for whoever uses it. Nothing of it is shared
 /// with a renderer, since there is none.
 #[expect(clippy::disallowed_methods, reason = "a bench runs programs, and waits for each")]
-async fn bare(chromium: &str) -> Result<f64, Error> {
+async fn bare(chromium: &str, arguments: &[&str]) -> Result<f64, Error> {
     let profile = tempfile::tempdir()?;
     let mut process = std::process::Command::new(chromium)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-startup-window", "--remote-debugging-port=0"])
+        .args(arguments)
         .arg(format!("--user-data-dir={}", profile.path().display()))
         // So it is found like ours.
         .env("EVENTMESH_PARENT", std::process::id().to_string())
