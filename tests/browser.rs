@@ -16,6 +16,7 @@ use host::Host;
 use pages::Pages;
 use rustix::process::Signal;
 use serde_json::json;
+use tokio::net::TcpListener;
 
 /// `None` without a browser.
 async fn start(change: impl FnOnce(&mut Config)) -> Option<Host<Pages>> {
@@ -204,6 +205,64 @@ async fn each_failure_has_its_name() {
     host.stop().await;
 }
 
+/// Addresses at which nobody is, and one at which somebody is who does not answer.
+async fn dead_ends() -> ([String; 2], String, TcpListener) {
+    let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = gone.local_addr().expect("an address").port();
+    let mute = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mutes = format!("http://{}/", mute.local_addr().expect("an address"));
+    (["http", "https"].map(|scheme| format!("{scheme}://127.0.0.1:{port}/")), mutes, mute)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_not_there_is_passed_over_by_whoever_goes_on() {
+    let Some(host) = start(|config| config.deadline = Duration::from_secs(20)).await else { return };
+    let (gone, mute, _here) = dead_ends().await;
+    let go = |url: &str| json!({"action": "navigate", "url": url, "on_error": "continue", "timeout_ms": 2000});
+    let place = || json!({"action": "evaluate", "script": "location.pathname"});
+    let file = format!("http://{}/file", host.site.address());
+    let actions = json!([
+        go(&file), place(), go(&mute), place(), {"action": "click", "selector": "#box"},
+        go(&gone[0]), go(&gone[1]), {"action": "back", "on_error": "continue"}, go(&host.url("static")), place(),
+    ]);
+    let rendered = host.act("parts", actions).await.expect("it is rendered");
+    let said: Vec<_> = rendered.outcomes.iter().map(|outcome| (outcome.status, outcome.detail.as_deref())).collect();
+    // For the second one, the browser only knows that its proxy has not come through.
+    let refused = ["net::ERR_CONNECTION_REFUSED", "net::ERR_TUNNEL_CONNECTION_FAILED"].map(|why| (Status::Failed, Some(why)));
+    assert_eq!(
+        [said[0], said[2], said[4], said[5], said[6], said[8]],
+        [
+            (Status::Failed, Some("it is a download")),
+            (Status::TimedOut, None),
+            (Status::Ok, None),
+            refused[0],
+            refused[1],
+            (Status::Ok, None)
+        ],
+        "{:#?}",
+        rendered.outcomes
+    );
+    for (index, path) in [(1, "/page/parts"), (3, "/page/parts"), (9, "/page/static")] {
+        assert_eq!(rendered.outcomes[index].value, Some(json!(path)), "{:#?}", rendered.outcomes);
+    }
+    assert_eq!((rendered.status, complete(&rendered)), (Some(200), true));
+    for (url, refused) in gone.iter().zip(refused) {
+        // It is the last thing that is done: there is nothing then.
+        let rendered = host.act("parts", json!([go(url)])).await.expect("it is rendered");
+        assert_eq!((rendered.outcomes[0].status, rendered.outcomes[0].detail.as_deref()), refused);
+        assert_eq!((rendered.html.as_str(), rendered.status, &rendered.url), ("", None, url));
+        // Nobody has passed over this.
+        let leads =
+            json!([{"action": "evaluate", "script": format!("location.href = '{url}'")}, {"action": "wait", "time_ms": 1000}]);
+        let error = host.act("parts", leads).await.expect_err("it is not there");
+        assert!(
+            error.kind() == ErrorKind::SourceUnreadable && refused.1.is_some_and(|why| error.to_string().contains(why)),
+            "{error}"
+        );
+    }
+    host.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_after_a_failure_or_another_page_is_still_done() {
     let Some(host) = start(|_| {}).await else { return };
@@ -266,6 +325,8 @@ async fn bad_pages_cost_themselves_and_nobody_else() {
     let change = |config: &mut Config| {
         config.deadline = Duration::from_secs(6);
         config.browser.limits.page_memory = 128 << 20;
+        // It is beyond that before it is taken as it is, on a slow machine, too.
+        config.browser.limits.requests = 300;
     };
     let Some(host) = start(change).await else { return };
     let table = [

@@ -19,6 +19,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use eventmesh::render::{RenderOptions, Rendered, Wait};
 use eventmesh::{Config, Engine, Error, ErrorKind, RenderMode, Request};
+use futures_util::StreamExt;
 use host::Host;
 use serde_json::{Value, json};
 use site::{Hits, site};
@@ -39,7 +40,9 @@ const WORKS: &str = "<script>navigator.serviceWorker.register('/x.js').catch((er
 /// Pages that the first one is compared with, at most.
 const OTHERS: usize = 4;
 /// Pages that are none.
-const NONE: [&str; 7] = ["/nothing", "/reset", "/zip", "/pdf", "/late", "/attached", "/loop"];
+const NONE: [&str; 9] = ["/nothing", "/reset", "/zip", "/pdf", "/late", "/attached", "/loop", "/breaks-at-once", "/breaks-off"];
+/// What is there a while after the page is, and is seen only by who watches it from its beginning.
+const TIMER: &str = "<script>setTimeout(()=>document.body.append('by now'),300)</script>";
 
 async fn visit(asked: Asked) -> Response {
     let (kind, status, body) = match asked.uri().path() {
@@ -52,6 +55,10 @@ async fn visit(asked: Asked) -> Response {
         "/popups" => ("text/html", 200, POPUPS.to_owned()),
         "/leaves" => ("text/html", 200, LEAVES.to_owned()),
         "/works" => ("text/html", 200, WORKS.to_owned()),
+        "/timer" => ("text/html", 200, format!("<p>Some text</p>{TIMER}")),
+        "/bare" => ("text/html", 200, "<!doctype html><p>x</p><script>document.documentElement.remove()</script>".to_owned()),
+        "/breaks-at-once" => ("text/html", 200, String::new()),
+        "/breaks-off" => ("text/html", 200, "<p>Some text".to_owned()),
         "/text" => ("text/plain", 200, "Some text".to_owned()),
         "/xml" => ("application/xml", 200, "<a><b>c</b></a>".to_owned()),
         "/json" => ("application/json", 200, "{\"a\":1}".to_owned()),
@@ -84,7 +91,19 @@ async fn visit(asked: Asked) -> Response {
         "/loop" => response.header("location", "/loop"),
         _ => response,
     };
-    response.body(Body::from(body)).expect("an answer")
+    let body = if asked.uri().path().starts_with("/breaks") { breaking(body) } else { Body::from(body) };
+    response.body(body).expect("an answer")
+}
+
+/// A body of which no more comes than this, though more was promised.
+fn breaking(body: String) -> Body {
+    let rest = async {
+        // What came before is on its way by then.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Err(std::io::Error::other("the end"))
+    };
+    let begun = futures_util::stream::iter((!body.is_empty()).then_some(Ok(body)));
+    Body::from_stream(begun.chain(futures_util::stream::once(rest)))
 }
 
 /// `None` without a browser.
@@ -180,6 +199,10 @@ async fn it_is_like_the_second_one() {
         "there",
         "loop",
         "missing",
+        "timer",
+        "bare",
+        "breaks-at-once",
+        "breaks-off",
     ];
     let mut cases: Vec<(String, RenderOptions)> =
         pages.iter().map(|page| (format!("/{page}"), RenderOptions::default())).collect();
@@ -203,6 +226,12 @@ async fn it_is_like_the_second_one() {
         }
         let comes = page.starts_with('/') && !NONE.contains(&page.as_str());
         assert_eq!(first["html"].is_string(), comes, "{page}: {first}");
+        match page.as_str() {
+            "/timer" => assert!(first["html"].to_string().contains("by now"), "{first}"),
+            "/bare" => assert_eq!(first["html"], "<!DOCTYPE html>"),
+            "/breaks-at-once" | "/breaks-off" => assert_eq!(first["kind"], "SourceUnreadable", "{first}"),
+            _ => {}
+        }
         if !others.contains(&first) {
             differ.push((page.clone(), others.iter().map(|other| apart(&first, other)).collect::<Vec<_>>()));
         }

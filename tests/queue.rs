@@ -128,7 +128,8 @@ async fn a_key_stands_for_one_body_of_one_owner_and_kind_also_after_reopening() 
         other => panic!("{other:?}"),
     }
     // One of two that come at the same time is the first.
-    let queue = open(&tempfile::tempdir().expect("a directory").keep(), QueueLimits::default()).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let queue = open(directory.path(), QueueLimits::default()).await;
     let (one, two) = tokio::join!(queue.submit(with(b"a"), at(1)), queue.submit(with(b"a"), at(1)));
     let (one, two) = (one.expect("accepted"), two.expect("accepted"));
     assert!(one.job.id == two.job.id && one.replayed != two.replayed);

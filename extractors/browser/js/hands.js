@@ -416,7 +416,7 @@
       if (op.element) {
         if (!place(op.element, true)?.whole) op.element.scrollIntoView({ block: 'center', inline: 'nearest', ...options });
       }
-      else if (op.to) scrollTo({ top: op.to === 'bottom' ? document.documentElement.scrollHeight : op.to === 'top' ? 0 : op.to, ...options });
+      else if (op.to) scrollTo({ top: op.to === 'bottom' ? document.documentElement?.scrollHeight ?? 0 : op.to === 'top' ? 0 : op.to, ...options });
       else scrollBy({ top: op.dy ?? 0, ...options });
       return { ok: true };
     },
@@ -541,6 +541,7 @@
   // What scrolls: the document, or where it does not, the largest part of it that does.
   const scroller = () => {
     const root = document.scrollingElement ?? document.documentElement;
+    if (!root) return null;
     const style = (node) => (node ? getComputedStyle(node).overflowY : 'visible');
     const own = style(document.documentElement);
     const still = ['hidden', 'clip'].includes(own === 'visible' ? style(document.body) : own);
@@ -563,9 +564,11 @@
   const scrollUntilNoMore = async (limit, within) => {
     const began = performance.now();
     let times = 0;
-    const letters = () => document.body.textContent.length;
+    const letters = () => document.body?.textContent.length ?? 0;
     while (times < limit) {
       const rolls = scroller();
+      // A document with nothing in it.
+      if (!rolls) return { times, more: false };
       const before = rolls.scrollHeight, had = letters();
       const grown = () => rolls.scrollHeight > before || letters() > had;
       const left = () => within - (performance.now() - began);

@@ -7,6 +7,8 @@
   };
   const special = [...document.querySelectorAll('*')].some((element) => element.shadowRoot) || document.querySelector('iframe, frame');
   const doctype = document.doctype ? '<!DOCTYPE html>' : '';
+  // A document may be empty: nothing has come of it, or a script has taken everything away.
+  if (!document.documentElement) return doctype;
   if (!special) return whole(doctype + document.documentElement.outerHTML);
   const copy = (node) => {
     if (node.nodeType !== 1) return node.cloneNode(false);

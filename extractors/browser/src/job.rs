@@ -28,7 +28,7 @@ use crate::blocklist;
 use crate::cdp::CdpError;
 use crate::error::{Doing, RenderError};
 use crate::page::settle::settle;
-use crate::page::state::Awaited;
+use crate::page::state::{ABORTED, Awaited};
 use crate::page::{Page, Served, Wishes, block, settled};
 use crate::request::{
     Cookie, Picture, PictureFormat, RenderRequest, RenderSource, RenderTiming, Rendered, Screenshot, SettleReason, Settled,
@@ -151,6 +151,10 @@ async fn steps(page: &Page, request: &RenderRequest, deadline: Instant, progress
     let html = if request.options.html { content(page, deadline).await? } else { String::new() };
     yields.add(html.len())?;
     let cookies = if request.options.with_cookies { cookies(page).await? } else { Vec::new() };
+    // What broke off is not the page, whatever was waited for.
+    if page.shared.state.borrow().failure().is_some() {
+        return Err(page.trouble());
+    }
     let mut rendered = Rendered {
         html,
         url: String::new(),
@@ -172,10 +176,11 @@ async fn steps(page: &Page, request: &RenderRequest, deadline: Instant, progress
     };
     page.shared.state.send_modify(|state| {
         rendered.url = if state.url == NOWHERE { String::new() } else { state.url.clone() };
-        rendered.status = state.status.filter(|_| matches!(request.source, RenderSource::Url(_)));
-        rendered.content_type = state.content_type.take();
-        let headers = std::mem::take(&mut state.headers);
-        rendered.headers = if matches!(request.source, RenderSource::Url(_)) { headers } else { Vec::new() };
+        let head = std::mem::take(&mut state.head);
+        rendered.content_type = head.content_type;
+        if matches!(request.source, RenderSource::Url(_)) {
+            (rendered.status, rendered.headers) = (head.status, head.headers);
+        }
         rendered.console = if request.options.console { std::mem::take(&mut state.console) } else { Vec::new() };
         state.log = false;
         rendered.network = std::mem::take(&mut state.network);
@@ -314,6 +319,7 @@ async fn navigate(page: &Page, request: &RenderRequest, deadline: Instant) -> Re
 
 /// Goes to `url`; returns when its document has begun to come.
 pub(crate) async fn go(page: &Page, url: &str, deadline: Instant) -> Result<(), RenderError> {
+    let before = page.shared.state.borrow().downloads.len();
     page.shared.state.send_modify(|state| state.leave());
     page.forget_worlds();
     let mut batch = page.session.batch();
@@ -328,7 +334,14 @@ pub(crate) async fn go(page: &Page, url: &str, deadline: Instant) -> Result<(), 
         }
     };
     if let Some(why) = answer.error_text.filter(|why| !why.is_empty()) {
-        let download = answer.is_download == Some(true) || !page.shared.state.borrow().downloads.is_empty();
+        let saved = answer.is_download == Some(true) || page.shared.state.borrow().downloads.len() > before;
+        let download = saved && why == ABORTED;
+        page.shared.state.send_modify(|state| match &answer.loader_id {
+            // The browser says so in a page of its own.
+            Some(loader) if why != ABORTED => state.brought_none(loader.inner(), &why),
+            // There is nothing to show instead of what is there.
+            Some(_) | None => state.stay(),
+        });
         return Err(if download { RenderError::Download } else { RenderError::Load { why } });
     }
     if answer.loader_id.is_none() {
@@ -337,11 +350,9 @@ pub(crate) async fn go(page: &Page, url: &str, deadline: Instant) -> Result<(), 
     }
     if let Some(loader) = answer.loader_id {
         // What was heard meanwhile of that very document stays.
-        page.shared.state.send_modify(|state| {
-            if state.loader.is_empty() {
-                state.loader = loader.inner().clone();
-            }
-        });
+        page.shared.state.send_modify(|state| state.brought(loader.inner()));
+        // The answer comes when its head has; until its process takes over, the document before is still there.
+        page.until(deadline, Doing::Loading, |state| state.has_come().then_some(())).await?;
     }
     Ok(())
 }
@@ -449,6 +460,9 @@ fn decode(data: &str) -> Result<Vec<u8>, RenderError> {
 pub(crate) async fn content(page: &Page, deadline: Instant) -> Result<String, RenderError> {
     let (main, frames) = {
         let state = page.shared.state.borrow();
+        if state.is_void() {
+            return Ok(String::new());
+        }
         let frames: Vec<_> = state.worlds.iter().filter(|world| world.frame != page.frame).cloned().collect();
         (state.world().map(|world| world.id), frames)
     };

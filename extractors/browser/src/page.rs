@@ -11,7 +11,7 @@ mod wishes;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -110,6 +110,8 @@ pub(crate) struct Page {
     known: Later<Wait>,
     /// The answers to its set-up, while it is held.
     set_up: Later<Vec<Wait>>,
+    /// It was let go and could not be set up.
+    unfit: AtomicBool,
 }
 
 impl Page {
@@ -162,6 +164,7 @@ impl Page {
             held: AtomicU64::new(0),
             known: Later::default(),
             set_up: Later::default(),
+            unfit: AtomicBool::new(false),
         }
     }
 
@@ -209,6 +212,11 @@ impl Page {
         self.session.over().is_none()
     }
 
+    /// Whether it was handed out and then turned out to be none that anybody should have.
+    pub(crate) fn is_unfit(&self) -> bool {
+        self.unfit.load(Ordering::Relaxed)
+    }
+
     /// A document that is answered from memory when the page asks for it.
     pub(crate) fn serve(&self, served: Served) {
         *self.shared.served.lock().unwrap_or_else(PoisonError::into_inner) = Some(served);
@@ -234,8 +242,10 @@ impl Page {
         let mut states = self.shared.state.subscribe();
         let mut found = None;
         let wait = states.wait_for(|state| {
-            found = look(state);
-            found.is_some() || state.over || state.too_much.is_some() || state.failed.is_some()
+            // Nothing is found in what stands in for a document that could not be loaded.
+            let failed = state.failure().is_some();
+            found = if failed { None } else { look(state) };
+            found.is_some() || failed || state.over || state.too_much.is_some()
         });
         match timeout_at(deadline, wait).await {
             Err(_) => return Err(RenderError::Deadline { doing }),
@@ -252,7 +262,7 @@ impl Page {
     pub(crate) fn trouble(&self) -> RenderError {
         let state = self.shared.state.borrow();
         let trouble = state.too_much.clone().map(|what| RenderError::TooMuch { what });
-        let trouble = trouble.or_else(|| state.failed.clone().map(|why| RenderError::Load { why }));
+        let trouble = trouble.or_else(|| state.failure().map(|why| RenderError::Load { why: why.to_owned() }));
         drop(state);
         if let Some(trouble) = trouble {
             return trouble;

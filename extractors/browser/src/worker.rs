@@ -76,7 +76,7 @@ impl Worker for BrowserWorker {
                 Err(_) => Err(RenderError::Deadline { doing: Doing::Rendering }),
             };
             self.last = page.memory_seen();
-            let sound = page.is_sound();
+            let (sound, unfit) = (page.is_sound(), page.is_unfit());
             self.follow(page, &rendered);
             return match rendered {
                 Ok(mut rendered) => {
@@ -85,7 +85,10 @@ impl Worker for BrowserWorker {
                     Ok(rendered)
                 }
                 // Killed by others, or by a fault that may not come again: once more, in another browser if this one is gone.
-                Err(error) if tries < 2 && (!sound || matches!(error, RenderError::NetworkGone)) && is_browsers_fault(&error) => {
+                Err(error)
+                    if tries < 2
+                        && (unfit || (!sound || matches!(error, RenderError::NetworkGone)) && is_browsers_fault(&error)) =>
+                {
                     tracing::info!(%error, "a page is rendered again");
                     self.fleet.trusted(job.deadline).await.map_err(Failure::Job)?;
                     continue;

@@ -9,7 +9,7 @@ use chromiumoxide_cdp::cdp::browser_protocol::input::{
     DispatchDragEventParams, DispatchDragEventType, DispatchMouseEventType, DragData, MouseButton, SetInterceptDragsParams,
 };
 use chromiumoxide_cdp::cdp::browser_protocol::page::{
-    GetLayoutMetricsParams, GetNavigationHistoryParams, NavigateToHistoryEntryParams,
+    GetLayoutMetricsParams, GetNavigationHistoryParams, NavigateToHistoryEntryParams, StopLoadingParams,
 };
 use serde_json::Value;
 use tokio::time::Instant;
@@ -22,6 +22,7 @@ use crate::error::{Doing, RenderError};
 use crate::job::{self, Area};
 use crate::page::frames::literal;
 use crate::page::settle::{function_true, settle};
+use crate::page::state::PageState;
 use crate::page::{Answer, Page};
 use crate::request::{Extract, Picture, PictureFormat, Screenshot, SettleReason, Wait};
 use crate::script::{self, ScriptError};
@@ -68,9 +69,9 @@ impl Performer<'_> {
             },
             What::Navigate { url } => match job::go(self.page, url, deadline).await {
                 Ok(()) => self.there(deadline).await?,
-                Err(RenderError::Load { why }) => (Status::Failed, Some(why)),
+                Err(RenderError::Load { why }) => self.nothing(why, deadline).await?,
                 Err(RenderError::Download) => (Status::Failed, Some("it is a download".to_owned())),
-                Err(RenderError::Deadline { .. }) => (Status::TimedOut, None),
+                Err(RenderError::Deadline { .. }) => self.too_late().await?,
                 Err(error) => return Err(error),
             },
             What::Back {} => self.back(deadline).await?,
@@ -436,7 +437,12 @@ impl Performer<'_> {
     }
 
     async fn back(&mut self, deadline: Instant) -> Result<Said, RenderError> {
-        let history = self.page.session.call(&GetNavigationHistoryParams::default(), self.page.limits.call).await?;
+        let history = match self.page.session.call(&GetNavigationHistoryParams::default(), self.page.limits.call).await {
+            Ok(history) => history,
+            Err(error) if error.is_final() => return Err(error.into()),
+            // It is just about to go elsewhere by itself.
+            Err(error) => return Ok((Status::Failed, Some(error.to_string()))),
+        };
         let before = usize::try_from(history.current_index - 1).ok().and_then(|index| history.entries.get(index));
         let Some(entry) = before.filter(|entry| entry.url != "about:blank") else {
             return Ok((Status::Failed, Some("there is nothing to go back to".to_owned())));
@@ -447,15 +453,35 @@ impl Performer<'_> {
         self.there(deadline).await
     }
 
-    /// Waits until the document is there that was asked for.
-    async fn there(&mut self, deadline: Instant) -> Result<Said, RenderError> {
-        let parsed = |state: &crate::page::state::PageState| (state.parsed && state.world().is_some()).then_some(());
-        match self.page.until(deadline, Doing::Leaving, parsed).await {
-            Ok(()) => Ok(OK),
-            Err(RenderError::Deadline { .. }) if deadline < self.deadline => Ok((Status::TimedOut, None)),
+    /// The document that was asked for does not come. Waits for what is there instead, and goes on with that.
+    async fn nothing(&mut self, why: String, deadline: Instant) -> Result<Said, RenderError> {
+        self.page.shared.state.send_modify(|state| state.pass_over());
+        match self.page.until(deadline, Doing::Leaving, is_there).await {
+            Ok(()) | Err(RenderError::Deadline { .. }) => Ok((Status::Failed, Some(why))),
             Err(error) => Err(error),
         }
     }
+
+    /// Waits until the document is there that was asked for.
+    async fn there(&mut self, deadline: Instant) -> Result<Said, RenderError> {
+        match self.page.until(deadline, Doing::Leaving, is_there).await {
+            Ok(()) => Ok(OK),
+            Err(RenderError::Load { why }) => self.nothing(why, deadline).await,
+            Err(RenderError::Deadline { .. }) if deadline < self.deadline => self.too_late().await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The document that was asked for has not come in time, and is to come no more: the one before stays, or what there is of it.
+    async fn too_late(&mut self) -> Result<Said, RenderError> {
+        self.page.session.call(&StopLoadingParams::default(), self.page.limits.call).await?;
+        self.page.shared.state.send_modify(|state| state.stay());
+        Ok((Status::TimedOut, None))
+    }
+}
+
+fn is_there(state: &PageState) -> Option<()> {
+    (state.parsed && state.has_come() && state.world().is_some()).then_some(())
 }
 
 /// Puts files where the browser can read them, and nobody else can put anything.

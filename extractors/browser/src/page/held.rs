@@ -2,19 +2,18 @@
 //! its way, instead of before that: the first page of a browser is there a tenth sooner.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chromiumoxide_cdp::cdp::js_protocol::runtime::RunIfWaitingForDebuggerParams;
 use tokio::time::Instant;
 
-use super::state::PageState;
+use super::state::{ABORTED, PageState};
 use super::{Page, Wait};
 use crate::error::{Doing, RenderError};
 use crate::instance::{BrowserLease, Held};
 use crate::spec::BrowserLimits;
 
-/// What Chromium says of a document that it does not show: it is to be saved, or there is none.
-const ABORTED: &str = "net::ERR_ABORTED";
 /// How long what a page has told before an answer may take to be heard after it.
 const HEARD: Duration = Duration::from_millis(500);
 
@@ -50,7 +49,7 @@ impl Page {
         let mut batch = self.session.batch();
         drop(batch.add(&RunIfWaitingForDebuggerParams::default()));
         batch.send().await?;
-        let (arrival, set_up) = (self.until(deadline, Doing::Loading, |state| state.arrival.clone()), all(waits));
+        let (arrival, set_up) = (self.until(deadline, Doing::Loading, |state| state.arrival.clone()), self.is_set_up(waits));
         tokio::pin!(arrival, set_up);
         let arrival = tokio::select! {
             biased;
@@ -73,23 +72,18 @@ impl Page {
                 }
             }
         };
-        let (status, failed) = {
-            let state = self.shared.state.borrow();
-            (state.status, state.failed.is_some())
-        };
-        let Err(why) = arrival else {
-            // What the proxy says is not the page.
-            return Ok(Some(if failed { Err(self.trouble()) } else { Ok(()) }));
-        };
-        // What came and is not shown is to be saved, unless it says itself that there is nothing to show, or was only the way there.
+        let Err(why) = arrival else { return Ok(Some(Ok(()))) };
+        let status = self.shared.state.borrow().answered_with();
+        // Chromium gives up what it does not show. What came nevertheless is to be saved, unless it says itself that there is nothing to show, or was only the way there.
         let saved = why == ABORTED && status.is_some_and(|status| !matches!(status, 204 | 205 | 300..=399));
         Ok(Some(Err(if saved { RenderError::Download } else { RenderError::Load { why } })))
     }
-}
 
-async fn all(waits: Vec<Wait>) -> Result<(), RenderError> {
-    for wait in waits {
-        wait.await?;
+    /// Waits until it is set up, as an empty page is before anybody has it.
+    async fn is_set_up(&self, waits: Vec<Wait>) -> Result<(), RenderError> {
+        for wait in waits {
+            wait.await.inspect_err(|_| self.unfit.store(true, Ordering::Relaxed))?;
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -3,15 +3,17 @@
 mod headers;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::cdp::Event;
 use crate::request::{ConsoleMessage, Dialog, NetworkEntry};
-use headers::Headers;
+use told::{
+    Argument, Called, Context, Created, Data, Destroyed, Ended, Frame, Lifecycle, Navigated, Request, Response, Thrown, Within,
+};
 
 /// Messages to the console that are kept, and letters of each.
 const MESSAGES: usize = 500;
@@ -22,6 +24,10 @@ const NOTED: usize = 100;
 const CONTEXTS: usize = 500;
 /// Processes of a page that are known; those that were heard of last.
 const PROCESSES: usize = 16;
+/// Documents that are kept in mind while it is not known which of them was asked for.
+const HEARD: usize = 16;
+/// What Chromium says of a body that nobody wants any more: the page went elsewhere, or has stopped it itself.
+pub(crate) const ABORTED: &str = "net::ERR_ABORTED";
 
 /// What a page is made to ask for, so that it is known which process shows it. That is no request of the page's.
 pub(crate) const OWN: &str = "data:,own";
@@ -56,8 +62,17 @@ pub(crate) struct World {
     pub(crate) id: i64,
 }
 
-/// Loader, whether it is parsed and loaded, status, content type, headers.
-type Left = (String, bool, bool, Option<u16>, Option<String>, Vec<(String, String)>);
+/// What was answered before the document itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Head {
+    pub(crate) status: Option<u16>,
+    pub(crate) content_type: Option<String>,
+    /// What is said of how long it may be kept.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+/// Loader, whether it is parsed and loaded, head.
+type Left = (String, bool, bool, Head);
 
 /// What is known of a page.
 #[derive(Debug, Default)]
@@ -73,12 +88,16 @@ pub(crate) struct PageState {
     pub(crate) almost_idle: bool,
     pub(crate) idle: bool,
     pub(crate) url: String,
-    pub(crate) status: Option<u16>,
-    pub(crate) content_type: Option<String>,
-    /// What the document's answer said of how long it may be kept.
-    pub(crate) headers: Vec<(String, String)>,
-    /// Why the document could not be loaded.
-    pub(crate) failed: Option<String>,
+    /// Of the document that is there.
+    pub(crate) head: Head,
+    /// Of one that may come, with its loader.
+    next: Option<(String, Head)>,
+    /// Which document could not be loaded, and why.
+    failed: Option<(String, String)>,
+    /// Which document failed for nobody but whoever went there, and has been told.
+    passed_over: Option<String>,
+    /// Which request for a document failed, and why.
+    lost: Option<(String, String)>,
     /// The request for the document, the last one.
     pub(crate) main: Option<String>,
     /// What has come of the page's first navigation: its document, or what kept it from coming.
@@ -88,6 +107,10 @@ pub(crate) struct PageState {
     open: HashMap<String, Open>,
     /// Of the document that a navigation of our own is about to leave.
     left: Option<Left>,
+    /// The documents that were heard of since a navigation of our own began.
+    heard: Vec<String>,
+    /// The document that this navigation has brought, until it is heard of.
+    coming: Option<String>,
     pub(crate) worlds: Vec<World>,
     pub(crate) console: Vec<ConsoleMessage>,
     pub(crate) network: Vec<NetworkEntry>,
@@ -114,162 +137,6 @@ pub(crate) struct PageState {
     pub(crate) over: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Request {
-    request_id: String,
-    #[serde(default)]
-    loader_id: String,
-    #[serde(default)]
-    frame_id: String,
-    request: RequestHead,
-    #[serde(default)]
-    r#type: String,
-    redirect_response: Option<ResponseHead>,
-}
-
-#[derive(Deserialize)]
-struct RequestHead {
-    url: String,
-    #[serde(default)]
-    method: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Response {
-    request_id: String,
-    #[serde(default)]
-    loader_id: String,
-    #[serde(default)]
-    frame_id: String,
-    #[serde(default)]
-    r#type: String,
-    response: ResponseHead,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ResponseHead {
-    #[serde(default)]
-    url: String,
-    #[serde(default)]
-    status: u16,
-    #[serde(default)]
-    mime_type: String,
-    #[serde(default)]
-    charset: String,
-    #[serde(default)]
-    headers: Headers,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Ended {
-    request_id: String,
-    #[serde(default)]
-    encoded_data_length: f64,
-    #[serde(default)]
-    error_text: Option<String>,
-    #[serde(default)]
-    blocked_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Data {
-    request_id: String,
-    #[serde(default)]
-    encoded_data_length: f64,
-    #[serde(default)]
-    data_length: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Lifecycle {
-    frame_id: String,
-    #[serde(default)]
-    loader_id: String,
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Navigated {
-    frame: Frame,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Frame {
-    id: String,
-    #[serde(default)]
-    loader_id: String,
-    #[serde(default)]
-    url: String,
-    unreachable_url: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Within {
-    frame_id: String,
-    url: String,
-}
-
-#[derive(Deserialize)]
-struct Created {
-    context: Context,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Context {
-    id: i64,
-    #[serde(default)]
-    aux_data: Auxiliary,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Auxiliary {
-    is_default: bool,
-    frame_id: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Destroyed {
-    execution_context_id: i64,
-}
-
-#[derive(Deserialize)]
-struct Called {
-    #[serde(default)]
-    r#type: String,
-    #[serde(default)]
-    args: Vec<Argument>,
-}
-
-#[derive(Deserialize)]
-struct Argument {
-    value: Option<serde_json::Value>,
-    description: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Thrown {
-    exception_details: Details,
-}
-
-#[derive(Deserialize)]
-struct Details {
-    #[serde(default)]
-    text: String,
-    exception: Option<Argument>,
-}
-
 /// The rest of this request may be as slow as it likes: the content does not wait for it.
 fn content_waits_for(kind: &str) -> bool {
     matches!(kind, "Document" | "Script")
@@ -287,25 +154,88 @@ impl PageState {
     /// It is only another place in the same document: what was known of that holds.
     pub(crate) fn stay(&mut self) {
         if let Some(left) = self.left.take() {
-            (self.loader, self.parsed, self.loaded, self.status, self.content_type, self.headers) = left;
+            (self.loader, self.parsed, self.loaded, self.head) = left;
+            self.coming = None;
             self.version += 1;
         }
     }
 
-    /// Nothing of a document is there yet.
-    fn begin(&mut self) {
+    /// Nothing of the document `loader` is there yet but its head.
+    fn begin(&mut self, loader: &str) {
+        loader.clone_into(&mut self.loader);
         (self.parsed, self.loaded, self.almost_idle, self.idle) = (false, false, false, false);
+        self.head = self.next.take_if(|(next, _)| next == loader).map(|(_, head)| head).unwrap_or_default();
+        self.version += 1;
     }
 
     /// A navigation of our own begins: whatever was known of the document before is past.
     pub(crate) fn leave(&mut self) {
-        let (loader, headers) = (std::mem::take(&mut self.loader), std::mem::take(&mut self.headers));
-        self.left = Some((loader, self.parsed, self.loaded, self.status, self.content_type.take(), headers));
-        self.begin();
-        (self.status, self.content_type, self.failed) = (None, None, None);
-        self.loader.clear();
+        let (loader, head) = (std::mem::take(&mut self.loader), std::mem::take(&mut self.head));
+        self.left = Some((loader, self.parsed, self.loaded, head));
+        (self.failed, self.coming, self.next) = (None, None, None);
+        self.heard.clear();
         self.open.clear();
-        self.version += 1;
+        self.begin("");
+    }
+
+    /// A navigation of our own has brought the document `loader`. Answers are not in line with what is heard: if that document was
+    /// not heard of yet, whatever was heard of others, or will be until then, is of the document that was left.
+    pub(crate) fn brought(&mut self, loader: &str) {
+        if self.heard.iter().any(|heard| heard == loader) {
+            return;
+        }
+        self.left = None;
+        self.begin(loader);
+        self.coming = Some(loader.to_owned());
+    }
+
+    /// A navigation of our own has brought nothing but the browser's own page that says so, which comes as a document would.
+    pub(crate) fn brought_none(&mut self, loader: &str, why: &str) {
+        self.brought(loader);
+        self.failed = Some((loader.to_owned(), why.to_owned()));
+    }
+
+    /// Why the document that is there, or on its way, could not be loaded.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        let (loader, why) = self.failed.as_ref()?;
+        (*loader == self.loader && !self.is_void()).then_some(why)
+    }
+
+    /// That it could not be loaded is nobody's trouble any more.
+    pub(crate) fn pass_over(&mut self) {
+        if let Some((loader, _)) = &self.failed {
+            self.passed_over = Some(loader.clone());
+        }
+    }
+
+    /// Whether there is nothing in the document's place but what says that it could not be loaded.
+    pub(crate) fn is_void(&self) -> bool {
+        self.passed_over.as_ref() == Some(&self.loader)
+    }
+
+    /// The status of what was answered last, which need not be a document that is shown.
+    pub(crate) fn answered_with(&self) -> Option<u16> {
+        self.next.as_ref().map_or(self.head.status, |(_, head)| head.status)
+    }
+
+    /// Whether what a navigation of our own has brought was heard of.
+    pub(crate) fn has_come(&self) -> bool {
+        self.coming.is_none()
+    }
+
+    /// Whether a document that is heard of is the one that was left.
+    fn is_past(&mut self, loader: &str) -> bool {
+        match &self.coming {
+            Some(coming) if coming != loader => return true,
+            Some(_) => self.coming = None,
+            None => {
+                if self.heard.len() == HEARD {
+                    self.heard.remove(0);
+                }
+                self.heard.push(loader.to_owned());
+            }
+        }
+        false
     }
 
     /// Something happened in one of the page's sessions.
@@ -379,7 +309,7 @@ impl PageState {
             self.version += 1;
             self.main = Some(request.request_id.clone());
             if let Some(before) = &request.redirect_response {
-                self.status = Some(before.status);
+                self.next = Some((request.loader_id.clone(), Head { status: Some(before.status), ..Head::default() }));
             }
         }
         // What comes from memory comes at once, and not always is it said that it has.
@@ -430,13 +360,25 @@ impl PageState {
         }
         let main = response.frame_id == self.frame && response.r#type == "Document" && response.request_id == response.loader_id;
         if main {
-            let head = response.response;
-            self.status = Some(head.status).filter(|status| *status > 0);
-            let charset = if head.charset.is_empty() { String::new() } else { format!("; charset={}", head.charset) };
-            self.content_type = Some(format!("{}{charset}", head.mime_type));
-            // What the proxy says is not the page.
-            self.failed = head.headers.failure().map(str::to_owned);
-            self.headers = head.headers.kept();
+            let told = response.response;
+            let head = if let Some(why) = told.headers.failure() {
+                // What the proxy says is not the page.
+                self.failed = Some((response.loader_id.clone(), why.to_owned()));
+                Head::default()
+            } else {
+                let charset = if told.charset.is_empty() { String::new() } else { format!("; charset={}", told.charset) };
+                Head {
+                    status: Some(told.status).filter(|status| *status > 0),
+                    content_type: Some(format!("{}{charset}", told.mime_type)),
+                    headers: told.headers.kept(),
+                }
+            };
+            if response.loader_id == self.loader {
+                self.head = head;
+            } else {
+                // It may be nothing that is shown.
+                self.next = Some((response.loader_id, head));
+            }
         }
     }
 
@@ -460,6 +402,14 @@ impl PageState {
             && let Some(why) = &ended.error_text
         {
             self.arrival.get_or_insert_with(|| Err(why.clone()));
+            self.lost = Some((ended.request_id.clone(), why.clone()));
+        }
+        // Its head has come, and its body breaks off; unless the page has put another document into its place meanwhile.
+        if self.loader == ended.request_id
+            && !self.parsed
+            && let Some(why) = ended.error_text.as_ref().filter(|why| *why != ABORTED)
+        {
+            self.failed = Some((ended.request_id.clone(), why.clone()));
         }
         // What comes from memory is no matter of the network.
         let loaded = self.open.get(&ended.request_id).is_none_or(|open| open.kind != "Memory");
@@ -482,11 +432,12 @@ impl PageState {
             return;
         }
         if event.name == "init" || event.name == "commit" {
+            if self.is_past(&event.loader_id) {
+                return;
+            }
             self.left = None;
             if event.loader_id != self.loader {
-                self.loader.clone_from(&event.loader_id);
-                self.begin();
-                self.version += 1;
+                self.begin(&event.loader_id);
             }
             return;
         }
@@ -502,18 +453,27 @@ impl PageState {
     }
 
     fn goes(&mut self, frame: Frame) {
-        if frame.id == self.frame {
-            self.url = frame.url;
+        if frame.id == self.frame && !self.is_past(&frame.loader_id) {
             self.left = None;
-            // In the place of a document that did not come there is a page of the browser's own.
-            let none = frame.unreachable_url.is_some();
-            self.arrival.get_or_insert_with(|| if none { Err("net::ERR_FAILED".to_owned()) } else { Ok(()) });
+            if frame.loader_id != self.loader {
+                self.begin(&frame.loader_id);
+            }
+            match frame.unreachable_url {
+                None => {
+                    self.url = frame.url;
+                    self.arrival.get_or_insert(Ok(()));
+                }
+                // In the place of a document that did not come there is a page of the browser's own.
+                Some(url) => {
+                    self.url = url;
+                    let lost = self.lost.take_if(|(lost, _)| *lost == frame.loader_id);
+                    let why = lost.map_or_else(|| "net::ERR_FAILED".to_owned(), |(_, why)| why);
+                    self.arrival.get_or_insert_with(|| Err(why.clone()));
+                    self.failed = Some((frame.loader_id.clone(), why));
+                }
+            }
             // What the document before still waited for never comes, and nobody says so.
             self.open.retain(|_, open| open.loader == frame.loader_id || !content_waits_for(&open.kind));
-            if frame.loader_id != self.loader {
-                self.loader = frame.loader_id;
-                self.begin();
-            }
             self.version += 1;
         }
     }
@@ -558,16 +518,5 @@ impl PageState {
     /// The world of the page's own scripts.
     pub(crate) fn world(&self) -> Option<&World> {
         self.worlds.iter().rev().find(|world| world.frame == self.frame)
-    }
-}
-
-impl Argument {
-    fn told(&self) -> String {
-        match (&self.value, &self.description) {
-            (Some(serde_json::Value::String(text)), _) => text.clone(),
-            (Some(value), None) => value.to_string(),
-            (_, Some(description)) => description.clone(),
-            (None, None) => "undefined".to_owned(),
-        }
     }
 }

@@ -28,8 +28,8 @@ async fn a_document_comes_in() {
         ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"L","name":"DOMContentLoaded"}"#),
         ("Network.loadingFinished", r#"{"requestId":"L","encodedDataLength":123}"#),
     ]);
-    assert_eq!((state.parsed, state.loaded, state.status, state.url.as_str()), (true, false, Some(404), "http://a/"));
-    assert_eq!(state.content_type.as_deref(), Some("text/html; charset=utf-8"));
+    assert_eq!((state.parsed, state.loaded, state.head.status, state.url.as_str()), (true, false, Some(404), "http://a/"));
+    assert_eq!(state.head.content_type.as_deref(), Some("text/html; charset=utf-8"));
     assert_eq!(state.waits_since(), None);
     assert_eq!((state.network.len(), state.network[0].bytes, state.network[0].status), (1, 123, Some(404)));
 }
@@ -146,12 +146,132 @@ async fn headers_are_those_of_the_last_document() {
     };
     let document = answer("Document", "L", r#"{"Cache-Control":"max-age=5\nno-transform","ETag":"\"x\"","Server":"s"}"#);
     let picture = answer("Image", "1.1", r#"{"cache-control":"no-store"}"#);
-    let mut state = state(&[("Network.responseReceived", document.as_str()), ("Network.responseReceived", picture.as_str())]);
+    let mut state = state(&[
+        ("Network.responseReceived", document.as_str()),
+        ("Page.frameNavigated", r#"{"frame":{"id":"F","loaderId":"L","url":"http://a/"}}"#),
+        ("Network.responseReceived", picture.as_str()),
+    ]);
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let expected = [pair("cache-control", "max-age=5"), pair("cache-control", "no-transform"), pair("etag", "\"x\"")];
-    assert_eq!(state.headers, expected);
+    assert_eq!(state.head.headers, expected);
     state.leave();
-    assert!(state.headers.is_empty(), "the next document has its own");
+    assert!(state.head.headers.is_empty(), "the next document has its own");
     state.stay();
-    assert_eq!(state.headers, expected, "it was only another place in the same document");
+    assert_eq!(state.head.headers, expected, "it was only another place in the same document");
+}
+
+#[tokio::test]
+async fn a_document_that_was_left_is_not_taken_for_the_next_one() {
+    let life = |loader: &str, name: &str| {
+        Event::for_test("Page.lifecycleEvent", &format!(r#"{{"frameId":"F","loaderId":"{loader}","name":"{name}"}}"#))
+    };
+    let goes = |loader: &str| {
+        Event::for_test(
+            "Page.frameNavigated",
+            &format!(r#"{{"frame":{{"id":"F","loaderId":"{loader}","url":"http://{loader}/"}}}}"#),
+        )
+    };
+    let left = [life("old", "commit"), goes("old"), life("old", "DOMContentLoaded"), life("old", "load")];
+    let came = [life("new", "init"), goes("new"), life("new", "DOMContentLoaded"), life("new", "load")];
+    // However much of the one before is heard only after the answer of the next one, or of the one after that before it.
+    for late in 0..=left.len() {
+        for early in 0..=came.len() {
+            if late > 0 && early > 0 {
+                continue;
+            }
+            let mut state = PageState::new("F");
+            let hear = |state: &mut PageState, event: &Event| state.hear(event, 0, Instant::now(), (3, 1000));
+            state.leave();
+            left[late..].iter().chain(&came[..early]).for_each(|event| hear(&mut state, event));
+            state.brought("new");
+            for event in &left[..late] {
+                hear(&mut state, event);
+                assert!(!state.loaded && !state.parsed && !state.has_come(), "{late}: that is the old one");
+            }
+            assert_eq!(state.has_come(), early > 0, "{early}");
+            came[early..].iter().for_each(|event| hear(&mut state, event));
+            assert!(state.has_come() && state.loaded && state.url == "http://new/", "{late} {early}: {}", state.url);
+            // It goes elsewhere by itself.
+            hear(&mut state, &life("next", "init"));
+            assert!(!state.loaded && state.loader == "next");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_document_that_breaks_off_is_not_there() {
+    let begun = [
+        (
+            "Network.requestWillBeSent",
+            r#"{"requestId":"L","loaderId":"L","frameId":"F","type":"Document","request":{"url":"http://a/","method":"GET"}}"#,
+        ),
+        ("Page.frameNavigated", r#"{"frame":{"id":"F","loaderId":"L","url":"http://a/"}}"#),
+    ];
+    let failed = |more: &[(&str, &str)]| state(&[&begun, more].concat()).failure().map(str::to_owned);
+    let ended = |id: &str, why: &str| format!(r#"{{"requestId":"{id}","errorText":"{why}"}}"#);
+    let reset = ended("L", "net::ERR_CONNECTION_RESET");
+    assert_eq!(failed(&[("Network.loadingFailed", &reset)]).as_deref(), Some("net::ERR_CONNECTION_RESET"));
+    // The page itself wants no more of it, or has written another one in its place; something else failed; all of it came.
+    assert_eq!(failed(&[("Network.loadingFailed", &ended("L", ABORTED))]), None);
+    let parsed = ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"L","name":"DOMContentLoaded"}"#);
+    assert_eq!(failed(&[parsed, ("Network.loadingFailed", &reset)]), None);
+    assert_eq!(failed(&[("Network.loadingFailed", &ended("1.1", "net::ERR_CONNECTION_RESET"))]), None);
+    assert_eq!(failed(&[("Network.loadingFinished", r#"{"requestId":"L","encodedDataLength":1}"#)]), None);
+    // It has asked for another one meanwhile, for which there is nothing to show.
+    let next = (begun[0].0, &*begun[0].1.replace('L', "N"));
+    let nothing = ("Network.loadingFailed", &*ended("N", ABORTED));
+    assert!(failed(&[next, nothing, ("Network.loadingFailed", &reset)]).is_some());
+    // And is there no more.
+    let blank = ("Page.frameNavigated", r#"{"frame":{"id":"F","loaderId":"B","url":"about:blank"}}"#);
+    assert_eq!(failed(&[("Network.loadingFailed", &reset), blank]), None);
+}
+
+#[tokio::test]
+async fn a_document_that_does_not_come_fails_when_something_stands_in_for_it() {
+    let ask = r#"{"requestId":"N","loaderId":"N","frameId":"F","type":"Document","request":{"url":"https://b/","method":"GET"}}"#;
+    let begun = [
+        ("Page.frameNavigated", r#"{"frame":{"id":"F","loaderId":"L","url":"http://a/"}}"#),
+        ("Network.requestWillBeSent", ask),
+        ("Network.loadingFailed", r#"{"requestId":"N","errorText":"net::ERR_CONNECTION_REFUSED"}"#),
+    ];
+    let mut state = state(&begun);
+    assert_eq!((state.failure(), state.url.as_str()), (None, "http://a/"), "the one before is still there");
+    let instead = r#"{"frame":{"id":"F","loaderId":"N","url":"chrome-error://chromewebdata/","unreachableUrl":"https://b/"}}"#;
+    state.hear(&Event::for_test("Page.frameNavigated", instead), 0, Instant::now(), (3, 1000));
+    assert_eq!((state.failure(), state.url.as_str()), (Some("net::ERR_CONNECTION_REFUSED"), "https://b/"));
+    state.pass_over();
+    assert_eq!((state.failure(), state.is_void()), (None, true));
+    state.leave();
+    assert!(!state.is_void(), "the next one is another");
+    // Whoever asked for it hears of it first.
+    state.brought_none("M", "net::ERR_UNSAFE_PORT");
+    assert_eq!((state.failure(), state.has_come()), (Some("net::ERR_UNSAFE_PORT"), false));
+    state.pass_over();
+    let instead = instead.replace('N', "M");
+    state.hear(&Event::for_test("Page.frameNavigated", &instead), 0, Instant::now(), (3, 1000));
+    assert_eq!((state.failure(), state.is_void(), state.has_come()), (None, true, true));
+}
+
+#[tokio::test]
+async fn the_head_is_that_of_the_document_that_is_there() {
+    let answer = |id: &str, status: u16, more: &str| {
+        format!(
+            r#"{{"requestId":"{id}","loaderId":"{id}","frameId":"F","type":"Document","response":{{"url":"http://a/","status":{status},"mimeType":"text/html"{more}}}}}"#
+        )
+    };
+    let goes = r#"{"frame":{"id":"F","loaderId":"L","url":"http://a/"}}"#;
+    let (there, nothing) = (answer("L", 200, ""), answer("N", 204, ""));
+    let begun = [
+        ("Network.responseReceived", there.as_str()),
+        ("Page.frameNavigated", goes),
+        ("Network.responseReceived", nothing.as_str()),
+    ];
+    let mut state = state(&begun);
+    assert_eq!((state.head.status, state.answered_with()), (Some(200), Some(204)));
+    // What the proxy answers is none, and is trouble as soon as it is there.
+    let proxy = answer("P", 502, r#","headers":{"proxy-status":"eventmesh; error=dns_error"}"#);
+    state.hear(&Event::for_test("Network.responseReceived", &proxy), 0, Instant::now(), (3, 1000));
+    assert_eq!(state.failure(), None);
+    state.hear(&Event::for_test("Page.frameNavigated", &goes.replace('L', "P")), 0, Instant::now(), (3, 1000));
+    assert_eq!((state.failure(), state.head.status), (Some("net::ERR_NAME_NOT_RESOLVED"), None));
 }
