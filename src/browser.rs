@@ -6,7 +6,7 @@ use std::time::Duration;
 use eventmesh_actors::process::ProcessHost;
 use eventmesh_actors::{Bus, ChildSpec, Pool, PoolSpec, QuarantinePolicy, Shutdown, Strategy, Supervisor, SupervisorSpec};
 use eventmesh_extractors::browser::{
-    BrowserSpec, BrowserWorker, Chromium, ChromiumMissing, Fleet, FleetSnapshot, LauncherProgram, RenderError,
+    BrowserSpec, BrowserWorker, Chromium, ChromiumMissing, Fleet, FleetSnapshot, LauncherProgram, RenderError, Tunnels,
 };
 use serde::Serialize;
 
@@ -82,6 +82,8 @@ impl Browsers {
         let proxy = Proxy::open(egress.clone()).map_err(|error| Missing::Proxy(error.to_string()))?;
         let mut spec = BrowserSpec::new(program, chromium);
         spec.proxy = Some(proxy.address());
+        let tunnels = proxy.clone();
+        spec.tunnels = Some(Tunnels::new(move |authority| tunnels.refused(authority)));
         spec.sandbox = browser.sandbox;
         spec.limits = browser.limits;
         spec.arguments.clone_from(&browser.arguments);
@@ -165,11 +167,13 @@ pub(crate) fn failure(error: RenderError, late: &Late<'_>) -> Error {
             let message = format!("no browser is up: {why}");
             return Error::new(ErrorKind::Unavailable, message).retry_after(*retry_after);
         }
-        // This machine had nothing to connect with.
-        RenderError::Load { why } if why.contains("INSUFFICIENT_RESOURCES") => ErrorKind::Unavailable,
-        RenderError::Load { why } if why.contains("BLOCKED_BY_ADMINISTRATOR") => ErrorKind::Blocked,
-        RenderError::Load { why } if why.contains("ABORTED") || why.contains("BLOCKED") => ErrorKind::SourceRefused,
-        RenderError::Load { .. } => ErrorKind::SourceUnreadable,
+        RenderError::Load { why } | RenderError::Led { why } => match why.as_str() {
+            // This machine had nothing to connect with.
+            why if why.contains("INSUFFICIENT_RESOURCES") => ErrorKind::Unavailable,
+            why if why.contains("BLOCKED_BY_ADMINISTRATOR") => ErrorKind::Blocked,
+            why if why.contains("ABORTED") || why.contains("BLOCKED") => ErrorKind::SourceRefused,
+            _ => ErrorKind::SourceUnreadable,
+        },
         RenderError::Request(_) => ErrorKind::InvalidRequest,
         RenderError::Download => ErrorKind::Unsupported,
         RenderError::Memory { .. } | RenderError::TooMuch { .. } => ErrorKind::ResourceLimit,

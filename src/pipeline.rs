@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eventmesh_actors::{Demand, Priority};
-use eventmesh_extractors::browser::{Extract, RenderJob, RenderOptions, RenderRequest, RenderSource, Rendered};
+use eventmesh_extractors::browser::{Extract, RenderError, RenderJob, RenderOptions, RenderRequest, RenderSource, Rendered};
 use eventmesh_extractors::pdf::{Password, PdfJob, PdfOutput, PdfTask};
 use eventmesh_extractors::wasm::{Extracted, Job};
 use eventmesh_extractors::{Document, Hints};
@@ -542,9 +542,15 @@ fn outcome(rendered: &Result<Rendered, Error>) -> Outcome {
     match rendered {
         Ok(rendered) if rendered.status.is_some_and(|status| status >= 500) => Outcome::Badly,
         Ok(_) => Outcome::Well,
+        // It has done its part.
+        Err(error) if matches!(cause(error), Some(RenderError::Led { .. })) => Outcome::Well,
         Err(error) if error.kind() == ErrorKind::SourceUnreadable => Outcome::Badly,
         Err(_) => Outcome::Unknown,
     }
+}
+
+fn cause(error: &Error) -> Option<&RenderError> {
+    std::error::Error::source(error)?.downcast_ref()
 }
 
 /// Pages on their way from a worker.

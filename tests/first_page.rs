@@ -40,7 +40,8 @@ const WORKS: &str = "<script>navigator.serviceWorker.register('/x.js').catch((er
 /// Pages that the first one is compared with, at most.
 const OTHERS: usize = 4;
 /// Pages that are none.
-const NONE: [&str; 9] = ["/nothing", "/reset", "/zip", "/pdf", "/late", "/attached", "/loop", "/breaks-at-once", "/breaks-off"];
+const NONE: [&str; 10] =
+    ["/nothing", "/reset", "/zip", "/pdf", "/late", "/attached", "/loop", "/breaks-at-once", "/breaks-off", "/inward"];
 /// What is there a while after the page is, and is seen only by who watches it from its beginning.
 const TIMER: &str = "<script>setTimeout(()=>document.body.append('by now'),300)</script>";
 
@@ -80,7 +81,7 @@ async fn visit(asked: Asked) -> Response {
         }
         "/attached" => ("text/html", 200, "<p>Saved</p>".to_owned()),
         "/there" => ("text/html", 302, String::new()),
-        "/loop" => ("text/html", 302, String::new()),
+        "/loop" | "/inward" => ("text/html", 302, String::new()),
         _ => ("text/plain", 404, String::new()),
     };
     let response = Response::builder().status(StatusCode::from_u16(status).expect("a status")).header("content-type", kind);
@@ -89,6 +90,7 @@ async fn visit(asked: Asked) -> Response {
         "/attached" => response.header("content-disposition", "attachment; filename=a.html"),
         "/there" => response.header("location", "/sees"),
         "/loop" => response.header("location", "/loop"),
+        "/inward" => response.header("location", "https://10.0.0.1/"),
         _ => response,
     };
     let body = if asked.uri().path().starts_with("/breaks") { breaking(body) } else { Body::from(body) };
@@ -203,13 +205,20 @@ async fn it_is_like_the_second_one() {
         "bare",
         "breaks-at-once",
         "breaks-off",
+        "inward",
     ];
     let mut cases: Vec<(String, RenderOptions)> =
         pages.iter().map(|page| (format!("/{page}"), RenderOptions::default())).collect();
     cases.extend([("/sees".to_owned(), acting), ("/sees".to_owned(), loaded.clone()), ("/slow".to_owned(), loaded)]);
-    // Nobody there, nobody of that name, another protocol, what is left out, what is no name.
-    let elsewhere =
-        ["http://127.0.0.1:1/", "http://127.0.0.1:9999/", "http://nobody.invalid/", &hung_up, "http://doubleclick.net/ads"];
+    // Nobody there, either way, nobody of that name, another protocol, what is left out, what is no name.
+    let elsewhere = [
+        "http://127.0.0.1:1/",
+        "http://127.0.0.1:9999/",
+        "https://127.0.0.1:9998/",
+        "http://nobody.invalid/",
+        &hung_up,
+        "http://doubleclick.net/ads",
+    ];
     cases.extend(elsewhere.map(|url| (url.to_owned(), RenderOptions::default())));
     let mut differ = Vec::new();
     for (page, options) in cases {
@@ -230,6 +239,8 @@ async fn it_is_like_the_second_one() {
             "/timer" => assert!(first["html"].to_string().contains("by now"), "{first}"),
             "/bare" => assert_eq!(first["html"], "<!DOCTYPE html>"),
             "/breaks-at-once" | "/breaks-off" => assert_eq!(first["kind"], "SourceUnreadable", "{first}"),
+            "/inward" => assert_eq!(first["kind"], "Blocked", "{first}"),
+            "https://127.0.0.1:9998/" => assert!(first["error"].to_string().contains("CONNECTION_REFUSED"), "{first}"),
             _ => {}
         }
         if !others.contains(&first) {

@@ -7,10 +7,11 @@
 //! It listens on the loopback interface. Other programs of this machine can use it, too, and get from it what the policy
 //! allows, which is less than they can reach by themselves.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,6 +42,11 @@ const IDLE: Duration = Duration::from_secs(15);
 /// Such connections of one origin.
 const IDLE_PER_HOST: usize = 6;
 
+/// Tunnels that were not made which are kept in mind: as many as can have been asked for since a browser was told, and bytes of a
+/// host's name and port.
+const REFUSED: usize = CONNECTIONS;
+const NAME: usize = 260;
+
 type Body = BoxBody<Bytes, hyper::Error>;
 
 /// The proxy of one engine. Clones are the same one.
@@ -56,6 +62,8 @@ struct Inner {
     listener: std::net::TcpListener,
     address: SocketAddr,
     connections: Arc<Semaphore>,
+    /// Tunnels that were not made, and why: those of late.
+    refused: Mutex<VecDeque<(String, &'static str)>>,
 }
 
 impl Proxy {
@@ -71,12 +79,31 @@ impl Proxy {
             .http1_preserve_header_case(true)
             .build(Connector::new(egress.clone()));
         let connections = Arc::new(Semaphore::new(CONNECTIONS));
-        Ok(Self { inner: Arc::new(Inner { egress, client, listener, address, connections }) })
+        Ok(Self { inner: Arc::new(Inner { egress, client, listener, address, connections, refused: Mutex::default() }) })
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.inner.address
+    }
+
+    /// Why a tunnel to that host and port (`example.com:443`) was not made when one was not, by its name in RFC 9209.
+    pub(crate) fn refused(&self, authority: &str) -> Option<&'static str> {
+        let refused = self.inner.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.iter().rev().find(|(known, _)| known.eq_ignore_ascii_case(authority)).map(|(_, why)| *why)
+    }
+
+    fn remember(&self, authority: String, why: &'static str) {
+        // There is no such name.
+        if authority.len() > NAME {
+            return;
+        }
+        let mut refused = self.inner.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.retain(|(known, _)| *known != authority);
+        if refused.len() == REFUSED {
+            refused.pop_front();
+        }
+        refused.push_back((authority, why));
     }
 
     /// Serves until it is asked to stop, as a service of the tree. A later life listens at the same port.
@@ -140,7 +167,10 @@ impl Proxy {
         };
         let mut origin = match self.inner.egress.dial_authority(host, port).await {
             Ok(origin) => origin,
-            Err(error) => return refusal(&error),
+            Err(error) => {
+                self.remember(format!("{host}:{port}"), name(&error));
+                return refusal(&error);
+            }
         };
         spawn_named("proxy's tunnel", async move {
             match hyper::upgrade::on(request).await {
@@ -182,12 +212,22 @@ impl Proxy {
 pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 fn refusal(error: &DialError) -> Response<Body> {
+    let status = match error {
+        DialError::Refused(_) => StatusCode::FORBIDDEN,
+        DialError::Unresolved { .. } | DialError::Unreachable { .. } => StatusCode::BAD_GATEWAY,
+        DialError::Short { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        DialError::Late { .. } => StatusCode::GATEWAY_TIMEOUT,
+    };
+    failed(status, name(error))
+}
+
+fn name(error: &DialError) -> &'static str {
     match error {
-        DialError::Refused(_) => failed(StatusCode::FORBIDDEN, "destination_ip_prohibited"),
-        DialError::Unresolved { .. } => failed(StatusCode::BAD_GATEWAY, "dns_error"),
-        DialError::Unreachable { .. } => failed(StatusCode::BAD_GATEWAY, "connection_refused"),
-        DialError::Short { .. } => failed(StatusCode::SERVICE_UNAVAILABLE, "proxy_internal_error"),
-        DialError::Late { .. } => failed(StatusCode::GATEWAY_TIMEOUT, "connection_timeout"),
+        DialError::Refused(_) => "destination_ip_prohibited",
+        DialError::Unresolved { .. } => "dns_error",
+        DialError::Unreachable { .. } => "connection_refused",
+        DialError::Short { .. } => "proxy_internal_error",
+        DialError::Late { .. } => "connection_timeout",
     }
 }
 

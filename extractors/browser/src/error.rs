@@ -43,6 +43,12 @@ pub enum RenderError {
         /// The browser's name for the reason, such as `net::ERR_NAME_NOT_RESOLVED`.
         why: String,
     },
+    /// The page was there, and has led to one that was not.
+    #[error("the page leads to one that cannot be loaded: {why}")]
+    Led {
+        /// The browser's name for the reason.
+        why: String,
+    },
     /// The request makes no sense.
     #[error("{0}")]
     Request(String),

@@ -26,6 +26,7 @@ use crate::cdp::{CdpError, Connection, Event, Session};
 use crate::error::RenderError;
 use crate::launcher::LAUNCHER_ARGUMENT;
 use crate::spec::{ARGUMENTS, BrowserSpec, LauncherProgram, through};
+use crate::tunnels::Tunnels;
 
 /// The last that a browser said on standard error is kept, up to here, in bytes.
 const SAID: usize = 4 << 10;
@@ -45,6 +46,7 @@ pub(crate) struct Browser {
     pub(crate) born: Instant,
     /// Pages that it was asked for so far.
     pub(crate) pages: AtomicU64,
+    pub(crate) tunnels: Option<Tunnels>,
     connection: Connection,
     process: Mutex<Option<Process>>,
     interrupt: Arc<dyn Interrupt>,
@@ -134,6 +136,7 @@ impl Browser {
             sandboxed,
             born: Instant::now(),
             pages: AtomicU64::new(0),
+            tunnels: spec.tunnels.clone(),
             interrupt: process.interrupter(),
             pid: process.pid(),
             connection,

@@ -59,7 +59,7 @@ pub(crate) async fn render(
         error = mind(page, progress) => Err(error),
     };
     // What failed may have failed because of us.
-    let failed = page.shared.state.borrow().broken || matches!(rendered, Err(RenderError::Load { .. }));
+    let failed = page.shared.state.borrow().broken || matches!(rendered, Err(RenderError::Load { .. } | RenderError::Led { .. }));
     if failed && let Ok((ends, loads)) = before.await {
         let (ends_now, loads_now) = page.browser().network_ends();
         // A browser's first one is waited for by whatever needs it.
@@ -320,7 +320,7 @@ async fn navigate(page: &Page, request: &RenderRequest, deadline: Instant) -> Re
 /// Goes to `url`; returns when its document has begun to come.
 pub(crate) async fn go(page: &Page, url: &str, deadline: Instant) -> Result<(), RenderError> {
     let before = page.shared.state.borrow().downloads.len();
-    page.shared.state.send_modify(|state| state.leave());
+    page.shared.state.send_modify(|state| state.leave(None));
     page.forget_worlds();
     let mut batch = page.session.batch();
     let answer = batch.add(&NavigateParams::new(url));
@@ -333,28 +333,19 @@ pub(crate) async fn go(page: &Page, url: &str, deadline: Instant) -> Result<(), 
             return Err(trouble.err().unwrap_or(RenderError::Deadline { doing: Doing::Loading }));
         }
     };
-    if let Some(why) = answer.error_text.filter(|why| !why.is_empty()) {
-        let saved = answer.is_download == Some(true) || page.shared.state.borrow().downloads.len() > before;
-        let download = saved && why == ABORTED;
-        page.shared.state.send_modify(|state| match &answer.loader_id {
-            // The browser says so in a page of its own.
-            Some(loader) if why != ABORTED => state.brought_none(loader.inner(), &why),
-            // There is nothing to show instead of what is there.
-            Some(_) | None => state.stay(),
-        });
-        return Err(if download { RenderError::Download } else { RenderError::Load { why } });
-    }
-    if answer.loader_id.is_none() {
-        // Only another place in the same document: it stays as it was.
-        page.shared.state.send_modify(|state| state.stay());
-    }
-    if let Some(loader) = answer.loader_id {
+    let error = answer.error_text.filter(|why| !why.is_empty());
+    // The browser says in a page of its own that there is none, unless there is nothing to show instead of what is there.
+    if let Some(loader) = answer.loader_id.filter(|_| error.as_ref().is_none_or(|why| why != ABORTED)) {
         // What was heard meanwhile of that very document stays.
         page.shared.state.send_modify(|state| state.brought(loader.inner()));
         // The answer comes when its head has; until its process takes over, the document before is still there.
         page.until(deadline, Doing::Loading, |state| state.has_come().then_some(())).await?;
+    } else {
+        page.shared.state.send_modify(|state| state.stay());
     }
-    Ok(())
+    let Some(why) = error else { return Ok(()) };
+    let saved = answer.is_download == Some(true) || page.shared.state.borrow().downloads.len() > before;
+    Err(if saved && why == ABORTED { RenderError::Download } else { RenderError::Load { why } })
 }
 
 /// Waits until what can be seen is there: fonts, and pictures within the window.

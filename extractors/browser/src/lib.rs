@@ -13,6 +13,7 @@ mod page;
 mod request;
 mod script;
 mod spec;
+mod tunnels;
 mod worker;
 mod yields;
 
@@ -27,4 +28,5 @@ pub use request::{
     RenderTiming, Rendered, Screenshot, SettleReason, Settled, Viewport, Wait,
 };
 pub use spec::{BrowserLimits, BrowserSpec, LauncherProgram, SandboxPolicy};
+pub use tunnels::Tunnels;
 pub use worker::{BrowserWorker, RenderJob};

@@ -262,12 +262,25 @@ impl Page {
     pub(crate) fn trouble(&self) -> RenderError {
         let state = self.shared.state.borrow();
         let trouble = state.too_much.clone().map(|what| RenderError::TooMuch { what });
-        let trouble = trouble.or_else(|| state.failure().map(|why| RenderError::Load { why: why.to_owned() }));
+        let failure = state.failure().map(str::to_owned);
         drop(state);
         if let Some(trouble) = trouble {
             return trouble;
         }
+        if let Some(why) = failure {
+            return self.unloaded(why);
+        }
         self.session.over().unwrap_or(CdpError::Detached).into()
+    }
+
+    /// Something stands in for the document that should be there, as the browser says for this reason.
+    fn unloaded(&self, why: String) -> RenderError {
+        let state = self.shared.state.borrow();
+        let why = match &self.browser.tunnels {
+            Some(tunnels) => tunnels.explain(&state.url, why),
+            None => why,
+        };
+        if state.was_led() { RenderError::Led { why } } else { RenderError::Load { why } }
     }
 
     /// The page's own session, or that of a frame in another process.

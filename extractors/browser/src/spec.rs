@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::chromium::Chromium;
+use crate::tunnels::Tunnels;
 
 /// The program of the process that becomes Chromium.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +96,8 @@ pub struct BrowserSpec {
     /// The HTTP proxy that everything goes through, names included: a browser then connects to nothing else. None: it
     /// connects to whatever it likes.
     pub proxy: Option<SocketAddr>,
+    /// Tells why that proxy has made no tunnel. None: that it has not is all that is told.
+    pub tunnels: Option<Tunnels>,
     /// Arguments besides our own.
     pub arguments: Vec<String>,
     /// Limits.
@@ -111,6 +114,7 @@ impl BrowserSpec {
             sandbox: SandboxPolicy::Auto,
             user: user(),
             proxy: None,
+            tunnels: None,
             arguments: Vec::new(),
             limits: BrowserLimits::default(),
         }

@@ -124,6 +124,7 @@ fn is_browsers_fault(error: &RenderError) -> bool {
         | RenderError::Sandbox { .. }
         | RenderError::Unavailable { .. }
         | RenderError::Load { .. }
+        | RenderError::Led { .. }
         | RenderError::Request(_)
         | RenderError::Download
         | RenderError::Memory { .. }

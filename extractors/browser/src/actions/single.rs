@@ -69,7 +69,7 @@ impl Performer<'_> {
             },
             What::Navigate { url } => match job::go(self.page, url, deadline).await {
                 Ok(()) => self.there(deadline).await?,
-                Err(RenderError::Load { why }) => self.nothing(why, deadline).await?,
+                Err(RenderError::Load { why } | RenderError::Led { why }) => self.nothing(why, deadline).await?,
                 Err(RenderError::Download) => (Status::Failed, Some("it is a download".to_owned())),
                 Err(RenderError::Deadline { .. }) => self.too_late().await?,
                 Err(error) => return Err(error),
@@ -447,7 +447,7 @@ impl Performer<'_> {
         let Some(entry) = before.filter(|entry| entry.url != "about:blank") else {
             return Ok((Status::Failed, Some("there is nothing to go back to".to_owned())));
         };
-        self.page.shared.state.send_modify(|state| state.leave());
+        self.page.shared.state.send_modify(|state| state.leave(Some(entry.url.clone())));
         self.page.forget_worlds();
         self.page.session.call(&NavigateToHistoryEntryParams::new(entry.id), self.page.limits.call).await?;
         self.there(deadline).await
@@ -466,7 +466,7 @@ impl Performer<'_> {
     async fn there(&mut self, deadline: Instant) -> Result<Said, RenderError> {
         match self.page.until(deadline, Doing::Leaving, is_there).await {
             Ok(()) => Ok(OK),
-            Err(RenderError::Load { why }) => self.nothing(why, deadline).await,
+            Err(RenderError::Load { why } | RenderError::Led { why }) => self.nothing(why, deadline).await,
             Err(RenderError::Deadline { .. }) if deadline < self.deadline => self.too_late().await,
             Err(error) => Err(error),
         }
@@ -474,8 +474,12 @@ impl Performer<'_> {
 
     /// The document that was asked for has not come in time, and is to come no more: the one before stays, or what there is of it.
     async fn too_late(&mut self) -> Result<Said, RenderError> {
-        self.page.session.call(&StopLoadingParams::default(), self.page.limits.call).await?;
-        self.page.shared.state.send_modify(|state| state.stay());
+        match self.page.session.call(&StopLoadingParams::default(), self.page.limits.call).await {
+            Ok(_) => self.page.shared.state.send_modify(PageState::stop),
+            Err(error) if error.is_final() => return Err(error.into()),
+            // It is about to take over, and what comes next finds it there.
+            Err(error) => tracing::debug!(%error, "a page comes late, and cannot be stopped"),
+        }
         Ok((Status::TimedOut, None))
     }
 }

@@ -26,6 +26,8 @@ const CONTEXTS: usize = 500;
 const PROCESSES: usize = 16;
 /// Documents that are kept in mind while it is not known which of them was asked for.
 const HEARD: usize = 16;
+/// Where a page is before it goes anywhere.
+const BLANK: &str = "about:blank";
 /// What Chromium says of a body that nobody wants any more: the page went elsewhere, or has stopped it itself.
 pub(crate) const ABORTED: &str = "net::ERR_ABORTED";
 
@@ -71,8 +73,17 @@ pub(crate) struct Head {
     pub(crate) headers: Vec<(String, String)>,
 }
 
-/// Loader, whether it is parsed and loaded, head.
-type Left = (String, bool, bool, Head);
+/// What was known of a document that is about to be left.
+#[derive(Debug)]
+struct Left {
+    loader: String,
+    parsed: bool,
+    loaded: bool,
+    head: Head,
+    failed: Option<(String, String)>,
+    /// What address in the same document means that it is not left.
+    same: Option<String>,
+}
 
 /// What is known of a page.
 #[derive(Debug, Default)]
@@ -100,6 +111,8 @@ pub(crate) struct PageState {
     lost: Option<(String, String)>,
     /// The request for the document, the last one.
     pub(crate) main: Option<String>,
+    /// The first document that has come, or what stands in for it.
+    first: Option<String>,
     /// What has come of the page's first navigation: its document, or what kept it from coming.
     pub(crate) arrival: Option<Result<(), String>>,
     /// Counts what settling has to know of: documents, and scripts that come and go.
@@ -154,8 +167,8 @@ impl PageState {
     /// It is only another place in the same document: what was known of that holds.
     pub(crate) fn stay(&mut self) {
         if let Some(left) = self.left.take() {
-            (self.loader, self.parsed, self.loaded, self.head) = left;
-            self.coming = None;
+            (self.loader, self.parsed, self.loaded) = (left.loader, left.parsed, left.loaded);
+            (self.head, self.failed, self.coming) = (left.head, left.failed, None);
             self.version += 1;
         }
     }
@@ -168,11 +181,13 @@ impl PageState {
         self.version += 1;
     }
 
-    /// A navigation of our own begins: whatever was known of the document before is past.
-    pub(crate) fn leave(&mut self) {
+    /// A navigation of our own begins: whatever was known of the document before is past, unless the page turns out to be at `same`
+    /// within that document.
+    pub(crate) fn leave(&mut self, same: Option<String>) {
         let (loader, head) = (std::mem::take(&mut self.loader), std::mem::take(&mut self.head));
-        self.left = Some((loader, self.parsed, self.loaded, head));
-        (self.failed, self.coming, self.next) = (None, None, None);
+        let (parsed, loaded, failed) = (self.parsed, self.loaded, self.failed.take());
+        self.left = Some(Left { loader, parsed, loaded, head, failed, same });
+        (self.coming, self.next) = (None, None);
         self.heard.clear();
         self.open.clear();
         self.begin("");
@@ -185,14 +200,22 @@ impl PageState {
             return;
         }
         self.left = None;
-        self.begin(loader);
+        if self.loader != loader {
+            self.begin(loader);
+        }
         self.coming = Some(loader.to_owned());
     }
 
-    /// A navigation of our own has brought nothing but the browser's own page that says so, which comes as a document would.
-    pub(crate) fn brought_none(&mut self, loader: &str, why: &str) {
-        self.brought(loader);
-        self.failed = Some((loader.to_owned(), why.to_owned()));
+    /// Whatever was on its way has been stopped: the document before stays, or what there is of the next one is all of it, which
+    /// nobody says.
+    pub(crate) fn stop(&mut self) {
+        if self.left.is_some() {
+            self.stay();
+        } else {
+            (self.parsed, self.loaded) = (true, true);
+            self.open.retain(|_, open| !content_waits_for(&open.kind));
+            self.version += 1;
+        }
     }
 
     /// Why the document that is there, or on its way, could not be loaded.
@@ -201,10 +224,16 @@ impl PageState {
         (*loader == self.loader && !self.is_void()).then_some(why)
     }
 
+    /// Whether another document was there before the one that is there.
+    pub(crate) fn was_led(&self) -> bool {
+        self.first.as_ref().is_some_and(|first| *first != self.loader)
+    }
+
     /// That it could not be loaded is nobody's trouble any more.
     pub(crate) fn pass_over(&mut self) {
         if let Some((loader, _)) = &self.failed {
             self.passed_over = Some(loader.clone());
+            self.head = Head::default();
         }
     }
 
@@ -223,19 +252,18 @@ impl PageState {
         self.coming.is_none()
     }
 
-    /// Whether a document that is heard of is the one that was left.
-    fn is_past(&mut self, loader: &str) -> bool {
-        match &self.coming {
-            Some(coming) if coming != loader => return true,
-            Some(_) => self.coming = None,
-            None => {
-                if self.heard.len() == HEARD {
-                    self.heard.remove(0);
-                }
-                self.heard.push(loader.to_owned());
-            }
+    /// Whether a document that is heard of is one that was left.
+    fn is_past(&self, loader: &str) -> bool {
+        self.coming.as_ref().is_some_and(|coming| coming != loader)
+    }
+
+    /// It is there.
+    fn come(&mut self, loader: &str) {
+        self.coming = None;
+        if self.heard.len() == HEARD {
+            self.heard.remove(0);
         }
-        false
+        self.heard.push(loader.to_owned());
     }
 
     /// Something happened in one of the page's sessions.
@@ -249,8 +277,10 @@ impl PageState {
             "Page.frameNavigated" => drop(event.read().map(|navigated: Navigated| self.goes(navigated.frame))),
             "Page.navigatedWithinDocument" => {
                 if let Some(within) = event.read::<Within>().filter(|within| within.frame_id == self.frame) {
+                    if self.left.as_ref().is_some_and(|left| left.same.as_ref() == Some(&within.url)) {
+                        self.stay();
+                    }
                     self.url = within.url;
-                    self.stay();
                 }
             }
             "Runtime.executionContextCreated" => drop(event.read().map(|created: Created| self.opens(created.context, session))),
@@ -401,8 +431,11 @@ impl PageState {
         if self.main.as_ref() == Some(&ended.request_id)
             && let Some(why) = &ended.error_text
         {
-            self.arrival.get_or_insert_with(|| Err(why.clone()));
             self.lost = Some((ended.request_id.clone(), why.clone()));
+            // For anything else there is something that stands in.
+            if why == ABORTED {
+                self.arrival.get_or_insert_with(|| Err(why.clone()));
+            }
         }
         // Its head has come, and its body breaks off; unless the page has put another document into its place meanwhile.
         if self.loader == ended.request_id
@@ -454,7 +487,11 @@ impl PageState {
 
     fn goes(&mut self, frame: Frame) {
         if frame.id == self.frame && !self.is_past(&frame.loader_id) {
+            self.come(&frame.loader_id);
             self.left = None;
+            if self.first.is_none() && (frame.url != BLANK || frame.unreachable_url.is_some()) {
+                self.first = Some(frame.loader_id.clone());
+            }
             if frame.loader_id != self.loader {
                 self.begin(&frame.loader_id);
             }
@@ -466,6 +503,8 @@ impl PageState {
                 // In the place of a document that did not come there is a page of the browser's own.
                 Some(url) => {
                     self.url = url;
+                    // A redirect may have led to it.
+                    self.head = Head::default();
                     let lost = self.lost.take_if(|(lost, _)| *lost == frame.loader_id);
                     let why = lost.map_or_else(|| "net::ERR_FAILED".to_owned(), |(_, why)| why);
                     self.arrival.get_or_insert_with(|| Err(why.clone()));

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::tunnels::failure;
+
 /// Those that say how long an answer may be kept, in order of their names.
 const KEPT: [&str; 8] = ["age", "cache-control", "date", "etag", "expires", "last-modified", "pragma", "vary"];
 /// Lines that are kept, and bytes of all of them.
@@ -22,15 +24,7 @@ pub(super) struct Headers {
 impl Headers {
     /// What a browser would call the failure, had it not gone through the proxy.
     pub(super) fn failure(&self) -> Option<&'static str> {
-        Some(match self.status.as_deref()?.strip_prefix("eventmesh; error=")? {
-            "destination_ip_prohibited" => "net::ERR_BLOCKED_BY_ADMINISTRATOR",
-            "dns_error" => "net::ERR_NAME_NOT_RESOLVED",
-            "connection_refused" => "net::ERR_CONNECTION_REFUSED",
-            "connection_timeout" | "http_response_timeout" => "net::ERR_TIMED_OUT",
-            // It had nothing to connect with.
-            "proxy_internal_error" => "net::ERR_INSUFFICIENT_RESOURCES",
-            _ => "net::ERR_INVALID_RESPONSE",
-        })
+        self.status.as_deref()?.strip_prefix("eventmesh; error=").map(failure)
     }
 
     /// What is said of how long it may be kept: names in lower case, in order, and one entry for each line. An answer that says

@@ -154,7 +154,7 @@ async fn headers_are_those_of_the_last_document() {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let expected = [pair("cache-control", "max-age=5"), pair("cache-control", "no-transform"), pair("etag", "\"x\"")];
     assert_eq!(state.head.headers, expected);
-    state.leave();
+    state.leave(None);
     assert!(state.head.headers.is_empty(), "the next document has its own");
     state.stay();
     assert_eq!(state.head.headers, expected, "it was only another place in the same document");
@@ -181,14 +181,14 @@ async fn a_document_that_was_left_is_not_taken_for_the_next_one() {
             }
             let mut state = PageState::new("F");
             let hear = |state: &mut PageState, event: &Event| state.hear(event, 0, Instant::now(), (3, 1000));
-            state.leave();
-            left[late..].iter().chain(&came[..early]).for_each(|event| hear(&mut state, event));
+            state.leave(None);
+            left[..left.len() - late].iter().chain(&came[..early]).for_each(|event| hear(&mut state, event));
             state.brought("new");
-            for event in &left[..late] {
+            for event in &left[left.len() - late..] {
                 hear(&mut state, event);
                 assert!(!state.loaded && !state.parsed && !state.has_come(), "{late}: that is the old one");
             }
-            assert_eq!(state.has_come(), early > 0, "{early}");
+            assert_eq!(state.has_come(), early > 1, "{early}");
             came[early..].iter().for_each(|event| hear(&mut state, event));
             assert!(state.has_come() && state.loaded && state.url == "http://new/", "{late} {early}: {}", state.url);
             // It goes elsewhere by itself.
@@ -241,15 +241,22 @@ async fn a_document_that_does_not_come_fails_when_something_stands_in_for_it() {
     assert_eq!((state.failure(), state.url.as_str()), (Some("net::ERR_CONNECTION_REFUSED"), "https://b/"));
     state.pass_over();
     assert_eq!((state.failure(), state.is_void()), (None, true));
-    state.leave();
+    state.leave(None);
     assert!(!state.is_void(), "the next one is another");
-    // Whoever asked for it hears of it first.
-    state.brought_none("M", "net::ERR_UNSAFE_PORT");
-    assert_eq!((state.failure(), state.has_come()), (Some("net::ERR_UNSAFE_PORT"), false));
-    state.pass_over();
-    let instead = instead.replace('N', "M");
+    // Whoever asked for the next one is told first, and what was answered on the way there is none of its own.
+    let redirected = r#"{"requestId":"M","loaderId":"M","frameId":"F","type":"Document","request":{"url":"https://b/"},"redirectResponse":{"status":302}}"#;
+    state.hear(&Event::for_test("Network.requestWillBeSent", redirected), 0, Instant::now(), (3, 1000));
+    state.brought("M");
+    assert_eq!((state.failure(), state.has_come(), state.head.status), (None, false, Some(302)));
+    let instead = instead.replace("\"N\"", "\"M\"");
     state.hear(&Event::for_test("Page.frameNavigated", &instead), 0, Instant::now(), (3, 1000));
-    assert_eq!((state.failure(), state.is_void(), state.has_come()), (None, true, true));
+    assert_eq!((state.failure(), state.has_come(), state.head.status), (Some("net::ERR_FAILED"), true, None));
+    assert!(state.was_led(), "the first one was there");
+    // It stays for what is no document.
+    state.leave(None);
+    assert_eq!(state.failure(), None);
+    state.stay();
+    assert!(state.failure().is_some());
 }
 
 #[tokio::test]
@@ -274,4 +281,34 @@ async fn the_head_is_that_of_the_document_that_is_there() {
     assert_eq!(state.failure(), None);
     state.hear(&Event::for_test("Page.frameNavigated", &goes.replace('L', "P")), 0, Instant::now(), (3, 1000));
     assert_eq!((state.failure(), state.head.status), (Some("net::ERR_NAME_NOT_RESOLVED"), None));
+}
+
+#[tokio::test]
+async fn what_the_page_says_of_itself_does_not_keep_it_from_going_back() {
+    let mut state = state(&[
+        ("Page.frameNavigated", r#"{"frame":{"id":"F","loaderId":"L","url":"http://a/"}}"#),
+        ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"L","name":"DOMContentLoaded"}"#),
+    ]);
+    let within = |url: &str| Event::for_test("Page.navigatedWithinDocument", &format!(r#"{{"frameId":"F","url":"{url}"}}"#));
+    for (url, there) in [("http://a/#noise", false), ("http://a/?before", true)] {
+        state.leave(Some("http://a/?before".to_owned()));
+        state.hear(&within(url), 0, Instant::now(), (3, 1000));
+        assert_eq!((state.parsed, state.url.as_str()), (there, url));
+        state.stay();
+    }
+}
+
+#[tokio::test]
+async fn what_is_stopped_is_all_of_it() {
+    let goes = ("Page.frameNavigated", r#"{"frame":{"id":"F","loaderId":"L","url":"http://a/"}}"#);
+    let asks = (
+        "Network.requestWillBeSent",
+        r#"{"requestId":"L","loaderId":"L","frameId":"F","type":"Document","request":{"url":"http://a/","method":"GET"}}"#,
+    );
+    let mut state = state(&[asks, goes]);
+    state.stop();
+    assert!(state.parsed && state.waits_since().is_none(), "nobody says that it has ended");
+    state.leave(None);
+    state.stop();
+    assert!(state.parsed && state.loader == "L", "it has never been left");
 }
