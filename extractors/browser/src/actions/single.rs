@@ -22,7 +22,7 @@ use crate::error::{Doing, RenderError};
 use crate::job::{self, Area};
 use crate::page::frames::literal;
 use crate::page::settle::{function_true, settle};
-use crate::page::state::PageState;
+use crate::page::state::{ABORTED, PageState};
 use crate::page::{Answer, Page};
 use crate::request::{Extract, Picture, PictureFormat, Screenshot, SettleReason, Wait};
 use crate::script::{self, ScriptError};
@@ -69,6 +69,8 @@ impl Performer<'_> {
             },
             What::Navigate { url } => match job::go(self.page, url, deadline).await {
                 Ok(()) => self.there(deadline).await?,
+                // What is there stays.
+                Err(RenderError::Load { why }) if why == ABORTED => (Status::Failed, Some(why)),
                 Err(RenderError::Load { why } | RenderError::Led { why }) => self.nothing(why, deadline).await?,
                 Err(RenderError::Download) => (Status::Failed, Some("it is a download".to_owned())),
                 Err(RenderError::Deadline { .. }) => self.too_late().await?,

@@ -206,16 +206,20 @@ impl PageState {
         self.coming = Some(loader.to_owned());
     }
 
-    /// Whatever was on its way has been stopped: the document before stays, or what there is of the next one is all of it, which
-    /// nobody says.
+    /// Whatever was on its way has been stopped: the document before stays, or what there is of the next one is all of it.
     pub(crate) fn stop(&mut self) {
         if self.left.is_some() {
             self.stay();
         } else {
-            (self.parsed, self.loaded) = (true, true);
-            self.open.retain(|_, open| !content_waits_for(&open.kind));
-            self.version += 1;
+            self.end();
         }
+    }
+
+    /// Nothing more comes of the document that is there, and nobody says so.
+    fn end(&mut self) {
+        (self.parsed, self.loaded) = (true, true);
+        self.open.retain(|_, open| !content_waits_for(&open.kind));
+        self.version += 1;
     }
 
     /// Why the document that is there, or on its way, could not be loaded.
@@ -437,17 +441,19 @@ impl PageState {
                 self.arrival.get_or_insert_with(|| Err(why.clone()));
             }
         }
+        let open = self.open.remove(&ended.request_id);
         // Its head has come, and its body breaks off; unless the page has put another document into its place meanwhile.
         if self.loader == ended.request_id
             && !self.parsed
             && let Some(why) = ended.error_text.as_ref().filter(|why| *why != ABORTED)
         {
             self.failed = Some((ended.request_id.clone(), why.clone()));
+            self.end();
         }
         // What comes from memory is no matter of the network.
-        let loaded = self.open.get(&ended.request_id).is_none_or(|open| open.kind != "Memory");
+        let loaded = open.as_ref().is_none_or(|open| open.kind != "Memory");
         self.broken |= loaded && ended.error_text.is_some() && ended.blocked_reason.is_none();
-        let Some(open) = self.open.remove(&ended.request_id) else { return };
+        let Some(open) = open else { return };
         if content_waits_for(&open.kind) {
             self.version += 1;
         }

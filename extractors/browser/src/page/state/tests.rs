@@ -211,6 +211,10 @@ async fn a_document_that_breaks_off_is_not_there() {
     let ended = |id: &str, why: &str| format!(r#"{{"requestId":"{id}","errorText":"{why}"}}"#);
     let reset = ended("L", "net::ERR_CONNECTION_RESET");
     assert_eq!(failed(&[("Network.loadingFailed", &reset)]).as_deref(), Some("net::ERR_CONNECTION_RESET"));
+    let mut passed = state(&[begun[0], begun[1], ("Network.loadingFailed", &reset)]);
+    passed.pass_over();
+    assert_eq!(passed.network[0].error.as_deref(), Some("net::ERR_CONNECTION_RESET"));
+    assert!(passed.is_void() && passed.parsed, "whoever goes on does not wait for the rest");
     // The page itself wants no more of it, or has written another one in its place; something else failed; all of it came.
     assert_eq!(failed(&[("Network.loadingFailed", &ended("L", ABORTED))]), None);
     let parsed = ("Page.lifecycleEvent", r#"{"frameId":"F","loaderId":"L","name":"DOMContentLoaded"}"#);
