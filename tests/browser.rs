@@ -393,6 +393,24 @@ async fn a_killed_browser_loses_no_page() {
     host.stop().await;
 }
 
+/// Chromium gives up what is on its way with them, and does not say why at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_renderers_lose_no_page() {
+    let Some(host) = start(|_| {}).await else { return };
+    host.render("static", RenderOptions::default()).await.expect("a browser is up");
+    for round in 0..12 {
+        let (page, ()) = tokio::join!(host.render("static", RenderOptions::default()), async {
+            tokio::time::sleep(Duration::from_millis(3 * (round % 4))).await;
+            // Its page may not have one yet.
+            while hit(&host, Signal::KILL, |command| command.contains("--type=renderer")) == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        assert!(complete(&page.expect("it is rendered again")), "round {round}");
+    }
+    host.stop().await;
+}
+
 /// Chromium replaces the process that loads, and tells nobody that it has to.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loader_that_ends_or_hangs_loses_no_page() {
@@ -414,6 +432,11 @@ async fn a_loader_that_ends_or_hangs_loses_no_page() {
 
 /// Signals those processes of an engine's browsers that fit; these lead a group each, and are known by its scratch directory.
 fn signal(host: &Host<Pages>, signal: Signal, fits: impl Fn(&str) -> bool) {
+    assert!(hit(host, signal, fits) > 0, "there is such a process");
+}
+
+/// How many of them there were.
+fn hit(host: &Host<Pages>, signal: Signal, fits: impl Fn(&str) -> bool) -> u32 {
     let scratch = host.scratch.path().to_string_lossy().into_owned();
     let read = |pid: i32, name: &str| {
         let bytes = std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
@@ -428,7 +451,7 @@ fn signal(host: &Host<Pages>, signal: Signal, fits: impl Fn(&str) -> bool) {
         let pid = rustix::process::Pid::from_raw(pid).expect("a number");
         hit += u32::from(rustix::process::kill_process(pid, signal).is_ok());
     }
-    assert!(hit > 0, "there is such a process");
+    hit
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,6 +35,8 @@ const NETWORK: &[u8] = b"--utility-sub-type=network.";
 
 /// The event that says that windows are not held any more.
 const FREE: &str = "free";
+/// How long after one crash of a page's process others may not have been told of.
+const LATELY: Duration = Duration::from_secs(1);
 
 /// A browser that is up.
 pub(crate) struct Browser {
@@ -61,6 +63,8 @@ pub(crate) struct Browser {
     /// The context of the page that was held, for as long as windows are, too.
     held: Mutex<Option<String>>,
     leases: watch::Sender<usize>,
+    /// When a page's process was last found to have ended.
+    crashed: Mutex<Option<Instant>>,
 }
 
 impl fmt::Debug for Browser {
@@ -94,6 +98,16 @@ struct TargetInfo {
 }
 
 impl Browser {
+    /// A page's process was found to have ended.
+    pub(crate) fn note_crash(&self) {
+        *self.crashed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether one has ended so lately that others may have, too, of which nobody has heard yet.
+    pub(crate) fn has_crashed_lately(&self) -> bool {
+        self.crashed.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < LATELY)
+    }
+
     /// Starts one and waits until it answers.
     pub(crate) async fn start(
         host: &ProcessHost,
@@ -147,6 +161,7 @@ impl Browser {
             holding: Mutex::default(),
             held: Mutex::default(),
             leases: watch::Sender::new(0),
+            crashed: Mutex::default(),
         });
         let mut events = browser.connection.events();
         let watched = Arc::downgrade(&browser);

@@ -59,7 +59,11 @@ pub(crate) async fn render(
         error = mind(page, progress) => Err(error),
     };
     // What failed may have failed because of us.
-    let failed = page.shared.state.borrow().broken || matches!(rendered, Err(RenderError::Load { .. } | RenderError::Led { .. }));
+    let lost = matches!(rendered, Err(RenderError::Load { .. } | RenderError::Led { .. }));
+    if lost {
+        page.is_shown().await?;
+    }
+    let failed = lost || page.shared.state.borrow().broken;
     if failed && let Ok((ends, loads)) = before.await {
         let (ends_now, loads_now) = page.browser().network_ends();
         // A browser's first one is waited for by whatever needs it.

@@ -30,7 +30,7 @@ use chromiumoxide_cdp::cdp::browser_protocol::network::{
 };
 use chromiumoxide_cdp::cdp::browser_protocol::page::{
     AddScriptToEvaluateOnNewDocumentParams, CreateIsolatedWorldParams, EnableParams as EnablePage, FrameId,
-    HandleJavaScriptDialogParams, SetLifecycleEventsEnabledParams,
+    GetNavigationHistoryParams, HandleJavaScriptDialogParams, SetLifecycleEventsEnabledParams,
 };
 use chromiumoxide_cdp::cdp::browser_protocol::target::{AttachToTargetParams, TargetId};
 use chromiumoxide_cdp::cdp::js_protocol::runtime::EnableParams as EnableRuntime;
@@ -210,6 +210,16 @@ impl Page {
     /// Whether it can still be used.
     pub(crate) fn is_sound(&self) -> bool {
         self.session.over().is_none()
+    }
+
+    /// Fails if what shows it has ended. Chromium gives up what is on its way with it, and says so before it says why.
+    pub(crate) async fn is_shown(&self) -> Result<(), RenderError> {
+        // Whatever this says, all that went before has been told by then.
+        let told = self.session.call(&GetNavigationHistoryParams::default(), self.limits.call).await;
+        match self.session.over().or(told.err().filter(CdpError::is_final)) {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
     }
 
     /// Whether it was handed out and then turned out to be none that anybody should have.

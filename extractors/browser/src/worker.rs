@@ -57,6 +57,14 @@ impl Worker for BrowserWorker {
             tries += 1;
             let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
             let spare = spare.filter(|page| page.is_sound() && self.fleet.is_current(page.browser()) && page.age() < STALE);
+            // Processes often do not end alone, and Chromium tells of them one after the other.
+            let spare = match spare {
+                Some(page) if page.browser().has_crashed_lately() => {
+                    let shown = timeout_at(job.deadline, page.is_shown()).await;
+                    shown.is_ok_and(|shown| shown.is_ok()).then_some(page)
+                }
+                spare => spare,
+            };
             let page = match spare {
                 Some(page) => page,
                 None => match timeout_at(job.deadline, self.fleet.page_for(&job.request, job.deadline)).await {
@@ -76,6 +84,9 @@ impl Worker for BrowserWorker {
                 Err(_) => Err(RenderError::Deadline { doing: Doing::Rendering }),
             };
             self.last = page.memory_seen();
+            if matches!(rendered, Err(RenderError::Crashed)) {
+                page.browser().note_crash();
+            }
             let (sound, unfit) = (page.is_sound(), page.is_unfit());
             self.follow(page, &rendered);
             return match rendered {

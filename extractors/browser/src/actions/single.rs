@@ -70,7 +70,10 @@ impl Performer<'_> {
             What::Navigate { url } => match job::go(self.page, url, deadline).await {
                 Ok(()) => self.there(deadline).await?,
                 // What is there stays.
-                Err(RenderError::Load { why }) if why == ABORTED => (Status::Failed, Some(why)),
+                Err(RenderError::Load { why }) if why == ABORTED => {
+                    self.page.is_shown().await?;
+                    (Status::Failed, Some(why))
+                }
                 Err(RenderError::Load { why } | RenderError::Led { why }) => self.nothing(why, deadline).await?,
                 Err(RenderError::Download) => (Status::Failed, Some("it is a download".to_owned())),
                 Err(RenderError::Deadline { .. }) => self.too_late().await?,
